@@ -286,6 +286,9 @@ func againstGit(t failer, dir string, base, ours, theirs []byte) {
 	if !got.Clean() {
 		return
 	}
+	if bytes.Equal(base, ours) || bytes.Equal(base, theirs) || bytes.Equal(ours, theirs) {
+		return // the laws decide, also for what git refuses as binary
+	}
 	want, clean, err := gitMergeFile(dir, base, ours, theirs)
 	if err != nil {
 		t.Fatalf("git merge-file: %v", err)

@@ -1,0 +1,212 @@
+package plan
+
+import (
+	"bytes"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/seed-d146d9dc/scaffold/internal/merge"
+	"github.com/seed-d146d9dc/scaffold/internal/tree"
+)
+
+// labels are what stands on conflict markers.
+var labels = merge.Labels{Ours: "yours", Base: "last written by scaffold", Theirs: "scaffold"}
+
+// KindOf returns how a file of this name is merged.
+func KindOf(name string) merge.Kind {
+	switch base := path.Base(name); {
+	case base == "go.mod":
+		return merge.GoMod
+	case base == "go.sum":
+		return merge.GoSum
+	case strings.HasSuffix(base, ".go"):
+		return merge.Go
+	case strings.HasSuffix(base, ".yml"), strings.HasSuffix(base, ".yaml"):
+		return merge.YAML
+	default:
+		return merge.Text
+	}
+}
+
+// Make compares the trees: base is what was last written, next what is to
+// stand in the repository, work what stands there now.
+//
+// A repository may be huge, so work need not be all of it. It must hold every
+// file that stands at a path of base or next, at a path that differs from one
+// of those only in case, at a parent of one, or below one (one file is enough
+// there: it shows that the path is a directory). Other files don't matter and
+// get no step.
+func Make(base, next, work tree.Tree) Plan {
+	paths := append(base.Paths(), next.Paths()...)
+	slices.Sort(paths)
+	var p Plan
+	for _, path := range slices.Compact(paths) {
+		s := Step{Path: path, Base: lookup(base, path), Next: lookup(next, path), Work: lookup(work, path)}
+		if s.compare() {
+			p.Steps = append(p.Steps, s)
+		}
+	}
+	p.obstruct(work)
+	return p
+}
+
+func lookup(t tree.Tree, path string) *tree.File {
+	if f, ok := t[path]; ok {
+		return &f
+	}
+	return nil
+}
+
+// compare fills in what the step does, and reports whether there is anything to
+// say about it. Its cases are the rows of the table in the package's tests.
+func (s *Step) compare() bool {
+	s.After = s.Work
+	switch {
+	case same(s.Base, s.Next) && same(s.Base, s.Work):
+		return false
+	case s.Work == nil:
+		s.compareAbsent()
+	case s.Base == nil:
+		s.compareUnknown()
+	case s.Next == nil && same(s.Base, s.Work):
+		s.does(Delete, nil, "no longer part of the service, and you have not changed it")
+	case s.Next == nil:
+		s.conflict(Removed, "you changed it, and it is no longer part of the service", Mine, Theirs)
+	case same(s.Base, s.Next):
+		s.does(Keep, s.Work, "you changed it, and its template is as before")
+	case same(s.Base, s.Work):
+		s.does(Update, s.Next, "its template changed, and you have not changed it")
+	case same(s.Work, s.Next):
+		s.does(Settled, s.Work, "you already changed it to what its template says now")
+	default:
+		s.merge()
+	}
+	return true
+}
+
+// compareAbsent is compare for a path at which nothing stands.
+func (s *Step) compareAbsent() {
+	switch {
+	case s.Base == nil:
+		s.does(Create, s.Next, "new")
+	case s.Next == nil:
+		s.does(Settled, nil, "no longer part of the service, and you have already deleted it")
+	case same(s.Base, s.Next):
+		s.does(Keep, nil, "you deleted it: it stays deleted")
+	default:
+		s.does(Keep, nil, "you deleted it: it stays deleted, though its template changed")
+	}
+}
+
+// compareUnknown is compare for a new file at a path at which one stands that
+// scaffold didn't write.
+func (s *Step) compareUnknown() {
+	switch {
+	case same(s.Work, s.Next):
+		s.does(Settled, s.Work, "already there with the same content")
+	case bytes.Equal(s.Work.Data, s.Next.Data):
+		s.does(Update, s.Next, "already there with the same content, but another executable bit")
+	default:
+		s.conflict(Exists, "you have a file of your own where a new one should come", Mine, Theirs)
+		drawn := merge.Merge(merge.Text, nil, s.Work.Data, s.Next.Data, labels)
+		s.draw(drawn, s.Work.Exec || s.Next.Exec)
+	}
+}
+
+// merge is compare for a file that both sides changed.
+func (s *Step) merge() {
+	exec := s.Work.Exec
+	if s.Work.Exec == s.Base.Exec {
+		exec = s.Next.Exec
+	}
+	r := merge.Merge(KindOf(s.Path), s.Base.Data, s.Work.Data, s.Next.Data, labels)
+	s.Notes = r.Notes
+	if !r.Clean() {
+		s.conflict(Reason(r.Conflicts[0].Reason), "you and its template "+bothWhy(r), Mine, Theirs)
+		s.draw(r, exec)
+		return
+	}
+	after := &tree.File{Data: r.Data, Exec: exec}
+	if same(after, s.Work) {
+		s.does(Keep, s.Work, "you and its template changed it, and yours has all of it")
+		return
+	}
+	s.does(Merge, after, "you and its template changed it in different places")
+}
+
+func bothWhy(r merge.Result) string {
+	switch r.Conflicts[0].Reason {
+	case merge.Overlap:
+		return "changed the same lines"
+	case merge.NotBinary:
+		return "changed it, and it is not text"
+	default:
+		return "changed it, and the changes do not fit: " + r.Conflicts[0].Why
+	}
+}
+
+func (s *Step) does(action Action, after *tree.File, why string) {
+	s.Action, s.After, s.Why = action, after, why
+}
+
+func (s *Step) conflict(reason Reason, why string, choices ...Policy) {
+	s.does(Conflict, s.Work, why)
+	s.Conflict = &Undecided{Reason: reason, Choices: choices}
+}
+
+// draw adds what the policy Markers would write, where there can be markers.
+func (s *Step) draw(r merge.Result, exec bool) {
+	s.Conflict.Places = r.Conflicts
+	if r.Marked {
+		s.Conflict.draft = &tree.File{Data: r.Data, Exec: exec}
+		s.Conflict.Choices = append(s.Conflict.Choices, Markers)
+	}
+}
+
+// obstruct turns steps that write a new path into conflicts where another file
+// of the repository stands in the way.
+func (p Plan) obstruct(work tree.Tree) {
+	gone := map[string]bool{}
+	for _, s := range p.Steps {
+		if s.Action == Delete {
+			gone[s.Path] = true
+		}
+	}
+	files := map[string]string{} // folded path of a file that stays → path
+	dirs := map[string]string{}  // folded path of a directory that stays → a file below it
+	for _, file := range work.Paths() {
+		if gone[file] {
+			continue
+		}
+		files[fold(file)] = file
+		for dir := path.Dir(file); dir != "."; dir = path.Dir(dir) {
+			dirs[fold(dir)] = file
+		}
+	}
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if s.Work != nil || s.After == nil {
+			continue
+		}
+		if other, ok := files[fold(s.Path)]; ok {
+			s.conflict(CaseClash, "you have "+other+", which many file systems take for the same path", Mine)
+			continue
+		}
+		if other, ok := dirs[fold(s.Path)]; ok {
+			s.conflict(Obstacle, "it should come where you have a directory (with "+other+")", Mine)
+			continue
+		}
+		for dir := path.Dir(s.Path); dir != "."; dir = path.Dir(dir) {
+			if other, ok := files[fold(dir)]; ok {
+				s.conflict(Obstacle, "you have a file "+other+" where its directory should come", Mine)
+				break
+			}
+		}
+		files[fold(s.Path)] = s.Path
+	}
+}
+
+// fold maps paths that a file system without case may take for one to the same
+// string.
+func fold(path string) string { return strings.ToLower(strings.ToUpper(path)) }
