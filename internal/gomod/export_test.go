@@ -1,0 +1,4 @@
+package gomod
+
+// DecodeEmbedded is Embedded without its memory.
+var DecodeEmbedded = decodeEmbedded
