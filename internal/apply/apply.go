@@ -1,0 +1,174 @@
+// Package apply makes all changes to a user's repository, all or nothing. It is
+// handed a list of files as they were read and as they shall be; it decides
+// nothing, and knows neither patterns nor what the files mean.
+//
+// # How
+//
+// A change to a repository that exists goes through these steps, under a lock:
+//
+//  1. Check: each file must still be what the plan read.
+//  2. Stage: the new files are written into .scaffold/stage, with a second
+//     (hard) link to each file that will be replaced, and synced.
+//  3. Journal: the list of what is about to happen becomes the file
+//     .scaffold/stage/journal by one rename. Until here nothing that was there
+//     has been touched.
+//  4. Change: deleted files are moved into the stage, new ones out of it.
+//  5. Done: the stage is renamed to .scaffold/done, then removed.
+//
+// A failure in step 2 removes the stage; a failure in step 4 walks the journal
+// backwards. [Recover] does the same for a run that was killed: a stage with a
+// journal is undone, one without is removed, and .scaffold/done means that the
+// change was complete. A repository that does not exist yet is written beside
+// its place under another name and moved there by one rename.
+//
+// # What survives
+//
+// A process killed at any moment leaves a repository that Recover brings to
+// exactly before or exactly after. So does a loss of power, if the disk keeps
+// what fsync was told, where the change replaces or deletes a file: all of it is
+// synced first. A change that only adds files, as into a new directory, has
+// nothing of the owner's at stake and is not synced, but for its journal: after
+// a loss of power in the seconds that follow, files it added may be empty.
+//
+// A replaced file keeps its permissions, but for the executable bit; it becomes
+// a new inode, so other hard links to it keep the old content.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seed-d146d9dc/scaffold/internal/tree"
+)
+
+// A Change is what shall happen to one file.
+type Change struct {
+	Path   string     // slash-separated, below the root
+	Before *tree.File // as the plan read it; nil: nothing may be there
+	After  *tree.File // as it shall be; nil: it shall be gone
+}
+
+// Apply makes all the changes below the directory root, or none. It makes root
+// itself if it does not exist. Changes that change nothing are checked, and
+// write nothing.
+//
+// The error is a [*ChangedError] if a file is not what its Before says, and
+// [ErrLocked] if another run is at work in root and does not end within two
+// seconds. After any error root is as it was, unless the error says otherwise.
+// Once the first file has been replaced, the end of ctx no longer stops it.
+func Apply(ctx context.Context, root string, changes []Change) error {
+	return applier{}.apply(ctx, root, changes)
+}
+
+// applier carries what a test changes: a call that it sees before and after each
+// call to the file system.
+type applier struct {
+	hook hook
+}
+
+func (a applier) apply(ctx context.Context, root string, changes []Change) error {
+	changes, err := validate(changes)
+	if err != nil {
+		return err
+	}
+	at, err := open(root)
+	if err != nil {
+		return err
+	}
+	defer at.close()
+	unlock, err := lock(ctx, at.root)
+	if err != nil {
+		return fmt.Errorf("%s: %w", root, err)
+	}
+	defer unlock()
+	f := fsys{root: at.root, hook: a.hook}
+	if at.missing == "" {
+		if _, err := recoverStage(f); err != nil {
+			return err
+		}
+		return change(ctx, f, changes)
+	}
+	if err := recoverNew(f, at.first()); err != nil {
+		return err
+	}
+	return create(ctx, f, at, changes)
+}
+
+// validate returns the changes by path, or why they can't be made anywhere.
+func validate(changes []Change) ([]Change, error) {
+	changes = slices.Clone(changes)
+	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
+	folded := make(map[string]string, len(changes))
+	for _, c := range changes {
+		if err := tree.CheckPath(c.Path); err != nil {
+			return nil, err
+		}
+		low := strings.ToLower(c.Path)
+		for _, own := range []string{stageDir, doneDir} {
+			if low == own || strings.HasPrefix(low, own+"/") {
+				return nil, fmt.Errorf("%s: is where changes are staged", c.Path)
+			}
+		}
+		if other, ok := folded[low]; ok {
+			if other == c.Path {
+				return nil, fmt.Errorf("%s: is changed twice", c.Path)
+			}
+			return nil, fmt.Errorf("%s: differs from %s only in upper and lower case; rename one of them", c.Path, other)
+		}
+		folded[low] = c.Path
+	}
+	for _, c := range changes {
+		if c.After == nil {
+			continue
+		}
+		for p := parent(strings.ToLower(c.Path)); p != "."; p = parent(p) {
+			if other, ok := folded[p]; ok {
+				return nil, fmt.Errorf("%s: %s is a file, so nothing can stand below it", c.Path, other)
+			}
+		}
+	}
+	return changes, nil
+}
+
+// place is where a root is, or will be: the nearest directory that exists, and
+// the slash-separated path from there to the root, "" if the root exists.
+type place struct {
+	root    *os.Root
+	dir     string
+	missing string
+}
+
+func open(root string) (place, error) {
+	dir, err := filepath.Abs(root)
+	if err != nil {
+		return place{}, fmt.Errorf("%s: %w", root, err)
+	}
+	var missing []string
+	for {
+		r, err := os.OpenRoot(dir)
+		if err == nil {
+			slices.Reverse(missing)
+			return place{root: r, dir: dir, missing: strings.Join(missing, "/")}, nil
+		}
+		// A dangling link does not exist for OpenRoot, yet stands in the way.
+		if _, lerr := os.Lstat(dir); lerr == nil || !errors.Is(err, fs.ErrNotExist) || filepath.Dir(dir) == dir {
+			return place{}, fmt.Errorf("%s: can't be opened as a directory: %w", dir, reason(err))
+		}
+		missing = append(missing, filepath.Base(dir))
+		dir = filepath.Dir(dir)
+	}
+}
+
+func (p place) close() { _ = p.root.Close() }
+
+// first is the first part of the missing path.
+func (p place) first() string {
+	first, _, _ := strings.Cut(p.missing, "/")
+	return first
+}

@@ -1,0 +1,7 @@
+//go:build !darwin
+
+package apply
+
+import "os"
+
+func flush(f *os.File) error { return f.Sync() }

@@ -1,0 +1,423 @@
+package apply
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed-d146d9dc/scaffold/internal/tree"
+)
+
+// What this package keeps in a repository while it changes it.
+const (
+	ownDir      = ".scaffold"
+	stageDir    = ownDir + "/stage" // a change that is not complete
+	doneDir     = ownDir + "/done"  // the rest of one that is
+	journalFile = stageDir + "/journal"
+)
+
+func newFile(i int) string { return stageDir + "/" + strconv.Itoa(i) + ".new" }
+func oldFile(i int) string { return stageDir + "/" + strconv.Itoa(i) + ".old" }
+
+const journalVersion = 1
+
+// A journal is what a change is about to do, so that it can be undone. What was
+// there before is in the stage, under the entry's number.
+type journal struct {
+	Version int         `json:"version"`
+	Changes []entry     `json:"changes"`
+	Made    []string    `json:"made"`   // directories that will be made, parents first
+	Pruned  []directory `json:"pruned"` // directories that may go, parents first
+}
+
+// An entry is one file's hash before and after, "" where there is none.
+type entry struct {
+	Path   string `json:"path"`
+	Before string `json:"before"`
+	After  string `json:"after"`
+}
+
+type directory struct {
+	Path string      `json:"path"`
+	Perm fs.FileMode `json:"perm"`
+}
+
+// write makes the journal appear in the stage, whole and durable. Its sync comes
+// after all others, so that what it speaks of is durable too.
+func (j *journal) write(f fsys) error {
+	text, err := json.Marshal(j)
+	if err != nil {
+		return err
+	}
+	draft := journalFile + ".draft"
+	if err := f.write(draft, append(text, '\n'), 0o644, false); err != nil {
+		return failed(journalFile, err)
+	}
+	if err := f.flush([]string{ownDir, stageDir}); err != nil {
+		return failed(journalFile, err)
+	}
+	if err := f.sync(draft); err != nil {
+		return failed(journalFile, err)
+	}
+	if err := f.rename(draft, journalFile); err != nil {
+		return failed(journalFile, err)
+	}
+	if err := f.sync(stageDir); err != nil {
+		return failed(journalFile, err)
+	}
+	return nil
+}
+
+// readJournal returns nil if there is none. A journal can be hostile: a
+// repository may bring one.
+func readJournal(f fsys) (*journal, error) {
+	info, err := f.lstat(journalFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	const tooLarge = 64 << 20
+	var j journal
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > tooLarge) {
+		err = errors.New("is no journal")
+	}
+	if err == nil {
+		var text []byte
+		if text, err = f.readFile(journalFile); err == nil {
+			err = json.Unmarshal(text, &j)
+		}
+	}
+	for _, e := range j.Changes {
+		if err == nil && (!isHash(e.Before) || !isHash(e.After)) {
+			err = errors.New("holds no hash for " + e.Path)
+		}
+	}
+	if err == nil && j.Version != journalVersion {
+		err = fmt.Errorf("was written by another version of scaffold (format %d); run the same one again", j.Version)
+	}
+	for _, p := range j.paths() {
+		if err == nil {
+			err = tree.CheckPath(p)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; an interrupted change can't be undone by itself: compare the files with git, then delete %s", journalFile, reason(err), stageDir)
+	}
+	return &j, nil
+}
+
+func isHash(s string) bool {
+	_, err := hex.DecodeString(s)
+	return s == "" || err == nil && len(s) == 2*sha256.Size
+}
+
+func (j *journal) paths() []string {
+	paths := slices.Clone(j.Made)
+	for _, e := range j.Changes {
+		paths = append(paths, e.Path)
+	}
+	for _, d := range j.Pruned {
+		paths = append(paths, d.Path)
+	}
+	return paths
+}
+
+// A State is what Recover found.
+type State int
+
+// The states of a repository that Recover was called on.
+const (
+	Clean    State = iota // no command was interrupted
+	Undone                // one was; the files are as they were before it
+	Finished              // one was, after its last change; the files are as it left them
+)
+
+// An Outcome is what Recover found and did.
+type Outcome struct {
+	State State
+	// Kept are the files that someone changed after the interruption. They are
+	// as they were found.
+	Kept []string
+}
+
+// String is one line for the user, "" if there is nothing to tell.
+func (o Outcome) String() string {
+	switch {
+	case o.State == Finished:
+		return "an earlier command was interrupted after its last change: the change is complete"
+	case o.State == Undone && len(o.Kept) > 0:
+		return "an earlier command was interrupted and has been undone, but for files that were edited since: " + strings.Join(o.Kept, ", ")
+	case o.State == Undone:
+		return "an earlier command was interrupted and has been undone: the files are as they were before it"
+	}
+	return ""
+}
+
+// Recover brings the directory root, which need not exist, to a whole state if a
+// command was interrupted in it: as before that command, or as after it. Every
+// command calls it before it reads a file. If nothing was interrupted it costs
+// two looks at the disk and writes nothing.
+func Recover(ctx context.Context, root string) (Outcome, error) {
+	return applier{}.recover(ctx, root)
+}
+
+func (a applier) recover(ctx context.Context, root string) (Outcome, error) {
+	at, err := open(root)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer at.close()
+	f := fsys{root: at.root, hook: a.hook}
+	if at.missing != "" {
+		return a.recoverNew(ctx, f, at.first())
+	}
+	out, err := a.recoverStage(ctx, f)
+	if err != nil || out.State != Clean {
+		return out, err
+	}
+	// A new directory may have been given to root's place by someone else.
+	above, err := open(filepath.Dir(at.dir))
+	if err != nil || above.dir == at.dir || above.missing != "" {
+		return out, nil
+	}
+	defer above.close()
+	return a.recoverNew(ctx, fsys{root: above.root, hook: a.hook}, filepath.Base(at.dir))
+}
+
+func (a applier) recoverNew(ctx context.Context, f fsys, first string) (Outcome, error) {
+	if _, err := f.lstat(newName(first)); err != nil {
+		return Outcome{}, nil
+	}
+	unlock, err := lock(ctx, f.root)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("%s: %w", f.root.Name(), err)
+	}
+	defer unlock()
+	// Whoever held the lock may have ended well.
+	if _, err := f.lstat(newName(first)); err != nil {
+		return Outcome{}, nil
+	}
+	return Outcome{State: Undone}, recoverNew(f, first)
+}
+
+// recoverNew removes what a run that made a new root left beside it.
+func recoverNew(f fsys, first string) error {
+	if err := f.removeAll(newName(first)); err != nil {
+		return failed(filepath.Join(f.root.Name(), newName(first)), err)
+	}
+	return nil
+}
+
+func (a applier) recoverStage(ctx context.Context, f fsys) (Outcome, error) {
+	_, stageErr := f.lstat(stageDir)
+	_, doneErr := f.lstat(doneDir)
+	if stageErr != nil && doneErr != nil {
+		return Outcome{}, nil
+	}
+	unlock, err := lock(ctx, f.root)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("%s: %w", f.root.Name(), err)
+	}
+	defer unlock()
+	return recoverStage(f)
+}
+
+// recoverStage clears what a run left inside a root. The caller has the lock.
+func recoverStage(f fsys) (Outcome, error) {
+	var out Outcome
+	info, err := f.lstat(ownDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return out, nil
+	}
+	if err != nil {
+		return out, failed(ownDir, err)
+	}
+	if !info.IsDir() {
+		return out, fmt.Errorf("%s: is no directory; move it away", ownDir)
+	}
+	if _, err := f.lstat(doneDir); err == nil {
+		if err := f.removeAll(doneDir); err != nil {
+			return out, failed(doneDir, err)
+		}
+		_ = f.remove(ownDir) // not empty, unless the record itself was removed
+		out.State = Finished
+	}
+	info, err = f.lstat(stageDir)
+	if err != nil {
+		return out, nil
+	}
+	if !info.IsDir() {
+		return out, fmt.Errorf("%s: is no directory; delete it", stageDir)
+	}
+	j, err := readJournal(f)
+	if err != nil {
+		return out, err
+	}
+	out.State = Undone
+	if j != nil {
+		if out.Kept, err = undo(f, j); err != nil {
+			return out, fmt.Errorf("an interrupted change could not be undone: %w", err)
+		}
+	}
+	return out, clearStage(f, true)
+}
+
+// clearStage removes a stage that is not needed, journal first, and the
+// directory that holds it if that was made for it and is empty.
+func clearStage(f fsys, made bool) error {
+	if err := f.remove(journalFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failed(journalFile, err)
+	}
+	if err := f.removeAll(stageDir); err != nil {
+		return failed(stageDir, err)
+	}
+	if made {
+		_ = f.remove(ownDir) // not empty, if there was more in it
+	}
+	return nil
+}
+
+// undo walks the journal backwards. It can be ended at any point and begun
+// again: each file that it finds as it was before is done. It returns the files
+// that are neither as before nor as after, which it leaves alone.
+func undo(f fsys, j *journal) (kept []string, err error) {
+	for i, e := range slices.Backward(j.Changes) {
+		ok, err := undoOne(f, j, i, e)
+		if err != nil {
+			return kept, failed(e.Path, err)
+		}
+		if !ok {
+			kept = append(kept, e.Path)
+		}
+	}
+	for _, p := range slices.Backward(j.Made) {
+		if kind, err := kindOf(f, p); err != nil || kind != directoryKind {
+			continue
+		}
+		if err := f.remove(p); err != nil {
+			if left, lerr := names(f, p); lerr == nil && len(left) > 0 {
+				continue
+			}
+			return kept, failed(p, err)
+		}
+	}
+	slices.Sort(kept)
+	return kept, nil
+}
+
+func undoOne(f fsys, j *journal, i int, e entry) (ok bool, err error) {
+	now, err := standing(f, e.Path)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case now == e.Before:
+		return true, nil
+	case e.Before == "" && now == e.After:
+		return true, f.remove(e.Path)
+	case now != e.After && now != "":
+		return false, nil // someone's edit
+	case e.Before == "":
+		return true, nil
+	}
+	old, err := standing(f, oldFile(i))
+	if err != nil {
+		return false, err
+	}
+	if old != e.Before {
+		return false, fmt.Errorf("its earlier content is not in %s; take it from git, then delete %s", oldFile(i), stageDir)
+	}
+	if err := restoreDirs(f, j, e.Path); err != nil {
+		return false, err
+	}
+	return true, f.rename(oldFile(i), e.Path)
+}
+
+// A kind is what stands at a path.
+type kind int
+
+const (
+	nothing kind = iota
+	fileKind
+	directoryKind
+	otherKind // a link or a device, or something below one
+)
+
+// kindOf looks at p without following a link on the way there.
+func kindOf(f fsys, p string) (kind, error) {
+	for dir := parent(p); dir != "."; dir = parent(dir) {
+		if info, err := f.lstat(dir); err == nil && !info.IsDir() {
+			return otherKind, nil
+		}
+	}
+	info, err := f.lstat(p)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nothing, nil
+	case err != nil:
+		return otherKind, err
+	case info.IsDir():
+		return directoryKind, nil
+	case info.Mode().IsRegular():
+		return fileKind, nil
+	}
+	return otherKind, nil
+}
+
+// notAFile is what standing returns where no hash can be taken. It is no hash.
+const notAFile = "not a file"
+
+// standing is the hash of the regular file at p, "" if nothing is there.
+func standing(f fsys, p string) (string, error) {
+	switch kind, err := kindOf(f, p); {
+	case err != nil || kind == nothing:
+		return "", err
+	case kind != fileKind:
+		return notAFile, nil
+	}
+	info, err := f.lstat(p)
+	if err != nil {
+		return "", err
+	}
+	data, err := f.readFile(p)
+	if err != nil {
+		return "", err
+	}
+	return hash(&tree.File{Data: data, Exec: info.Mode()&0o100 != 0}), nil
+}
+
+// restoreDirs makes the pruned directories above p again.
+func restoreDirs(f fsys, j *journal, p string) error {
+	for _, d := range j.Pruned {
+		if !strings.HasPrefix(p, d.Path+"/") {
+			continue
+		}
+		if err := f.mkdir(d.Path, d.Perm.Perm()); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		info, err := f.lstat(d.Path)
+		if err == nil && info.Mode().Perm() != d.Perm.Perm() {
+			err = f.chmod(d.Path, d.Perm.Perm())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func names(f fsys, dir string) ([]string, error) {
+	d, err := f.root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = d.Close() }()
+	return d.Readdirnames(1)
+}
