@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/httpapi"
@@ -109,5 +111,26 @@ func TestBadConfigurationNamesTheVariable(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), variable) {
 			t.Errorf("%s=%s: %v, want the variable named", variable, value, err)
 		}
+	}
+}
+
+// Told to stop, the service takes itself out of the load balancers first, goes
+// on serving, and ends without an error.
+func TestSIGTERMStopsTheProcessInOrder(t *testing.T) {
+	p := startProcess(t, map[string]string{"SHUTDOWN_DELAY": "1s"})
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		if status, body := get(t, p.URL+"/readyz"); status != http.StatusServiceUnavailable {
+			return fmt.Errorf("still ready: %d %s", status, body)
+		}
+		return nil
+	})
+	status, _ := get(t, p.URL+"/healthz")
+	mustEqual(t, "health while it drains", status, http.StatusOK)
+	http.DefaultClient.CloseIdleConnections()
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("the process ended with: %v", err)
 	}
 }
