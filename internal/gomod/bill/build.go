@@ -125,6 +125,9 @@ func newBuilder(ctx context.Context, dir string, imports []string) (*builder, er
 	if b.bill, err = modfile.Parse(billPath, data, nil); err != nil {
 		return nil, err
 	}
+	if b.bill.Go == nil {
+		return nil, fmt.Errorf("%s: no go line", billPath)
+	}
 	if len(b.bill.Replace)+len(b.bill.Exclude) > 0 {
 		return nil, fmt.Errorf("%s: a replace or exclude would not reach the services: drop it", billPath)
 	}

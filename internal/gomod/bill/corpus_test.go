@@ -28,6 +28,17 @@ var (
 	seed     = flag.Uint64("seed", 0, "the seed of the sampled selections (default: the clock)")
 )
 
+// startSeed returns the seed of a test's sample and logs it.
+func startSeed(t *testing.T) uint64 {
+	t.Helper()
+	s := *seed
+	if s == 0 {
+		s = uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+	}
+	t.Logf("-seed=%d", s)
+	return s
+}
+
 // A unit is a part of a service as the resolver sees it: what its files import.
 type unit struct {
 	imports []string            // of a file
@@ -135,34 +146,36 @@ func universe(t *testing.T) *gomod.Universe {
 	return u
 }
 
-// tidyDiff returns what `go mod tidy -diff` prints for a service.
+// tidyDiff returns what `go mod tidy -diff` prints for a service, or how it
+// failed.
 func tidyDiff(t *testing.T, files tree.Tree, mod, sum []byte) string {
 	t.Helper()
+	out, err := goIn(t, files, mod, sum, "GOFLAGS=-mod=mod", "mod", "tidy", "-diff")
+	if err != nil && out == "" {
+		return err.Error()
+	}
+	return out
+}
+
+// goIn runs the go command in a service.
+func goIn(t *testing.T, files tree.Tree, mod, sum []byte, env string, args ...string) (string, error) {
+	t.Helper()
 	dir := t.TempDir()
-	write := func(name string, data []byte) {
-		file := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for name, f := range files {
-		write(name, f.Data)
+		put(t, filepath.Join(dir, filepath.FromSlash(name)), f.Data)
 	}
-	write("go.mod", mod)
-	write("go.sum", sum)
-	cmd := exec.CommandContext(t.Context(), "go", "mod", "tidy", "-diff")
+	put(t, filepath.Join(dir, "go.mod"), mod)
+	put(t, filepath.Join(dir, "go.sum"), sum)
+	cmd := exec.CommandContext(t.Context(), "go", args...) //nolint:gosec // the tests' own arguments
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off", "GOTOOLCHAIN=local", "PWD="+dir)
+	cmd.Env = append(os.Environ(), env, "GOWORK=off", "GOTOOLCHAIN=local", "PWD="+dir)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	if err != nil && len(out) == 0 {
-		return fmt.Sprintf("%v\n%s", err, stderr.Bytes())
+	if err != nil {
+		err = fmt.Errorf("go %s: %w\n%s", args[0], err, stderr.Bytes())
 	}
-	return string(out)
+	return string(out), err
 }
 
 func TestTidyAgrees(t *testing.T) {
@@ -170,11 +183,7 @@ func TestTidyAgrees(t *testing.T) {
 	u := universe(t)
 	var selections [][]string
 	names := slices.Sorted(maps.Keys(corpus))
-	s := *seed
-	if s == 0 {
-		s = uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
-	}
-	t.Logf("-seed=%d", s)
+	s := startSeed(t)
 	rnd := rand.New(rand.NewPCG(s, 0)) //nolint:gosec // a sample, not a secret
 	random := func() []string {
 		var list []string
