@@ -29,7 +29,7 @@ func (u *Universe) paths() []int32 {
 		if u.Modules[i].Path == u.Modules[i-1].Path {
 			first[i] = first[i-1]
 		} else {
-			first[i] = int32(i) //nolint:gosec // Decode bounds it
+			first[i] = int32(i)
 		}
 	}
 	return first

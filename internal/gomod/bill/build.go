@@ -152,7 +152,7 @@ func newBuilder(ctx context.Context, dir string, imports []string) (*builder, er
 	src.WriteString(")\n")
 	return b, errors.Join(
 		b.writeGoMod(b.bill.Require),
-		os.WriteFile(filepath.Join(b.tmp, "go.sum"), sums, 0o600),
+		os.WriteFile(filepath.Join(b.tmp, "go.sum"), sums, 0o600), //nolint:gosec // a temporary directory
 		os.WriteFile(filepath.Join(b.tmp, "universe.go"), []byte(src.String()), 0o600),
 	)
 }

@@ -16,7 +16,7 @@ import (
 
 // TestBuildIsDeterministic builds one universe twice.
 //
-//nolint:paralleltest // it sets the go command's environment
+// Not parallel: it sets the go command's environment.
 func TestBuildIsDeterministic(t *testing.T) {
 	w := newWorld(t, story)
 	one, _ := w.build(t, "w.test/user", "w.test/old", "context")
@@ -67,7 +67,7 @@ go 1.22
 package low
 `
 
-//nolint:paralleltest // it sets the go command's environment
+// Not parallel: it sets the go command's environment.
 func TestBuildTellsChanges(t *testing.T) {
 	w := newWorld(t, changing)
 	u, changes := w.build(t, "w.test/user")
@@ -92,7 +92,7 @@ func TestBuildTellsChanges(t *testing.T) {
 	}
 }
 
-//nolint:paralleltest // it sets the go command's environment
+// Not parallel: it sets the go command's environment.
 func TestBuildErrors(t *testing.T) {
 	for name, tt := range map[string]struct{ archive, imp, want string }{
 		"replace":    {"-- bill/go.mod --\nmodule bill.test\ngo 1.24\nreplace w.test/a => ../a\n", "w.test/a", "replace"},

@@ -145,7 +145,7 @@ func (b *builder) source(dir string) (*source, error) {
 	b.scan[dir] = s
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return s, nil //nolint:nilerr // cmd/go takes it for a directory without Go files too
+		return s, nil // cmd/go takes it for a directory without Go files too
 	}
 	imports, testImports := map[string]bool{}, map[string]bool{}
 	for _, e := range entries {

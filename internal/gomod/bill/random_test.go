@@ -105,7 +105,7 @@ func (m *maker) selection(imports []string) tree.Tree {
 // TestRandomWorlds compares Resolve with the go command in worlds that no one
 // thought of.
 //
-//nolint:paralleltest // it sets the go command's environment
+// Not parallel: it sets the go command's environment.
 func TestRandomWorlds(t *testing.T) {
 	s := startSeed(t)
 	worlds := 3
@@ -114,7 +114,7 @@ func TestRandomWorlds(t *testing.T) {
 	}
 	built := 0
 	for i := range worlds {
-		s := s + uint64(i) //nolint:gosec // a small count
+		s := s + uint64(i)
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			m := &maker{Rand: rand.New(rand.NewPCG(s, 1))} //nolint:gosec // a sample, not a secret
 			m.make()

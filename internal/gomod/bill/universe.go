@@ -29,12 +29,12 @@ func (b *builder) universe(ctx context.Context, g *graph, pkgs map[string]*pkg) 
 	mods := sortedVersions(keep)
 	modIndex := map[module.Version]int32{}
 	for i, m := range mods {
-		modIndex[m] = int32(i) //nolint:gosec // some thousands
+		modIndex[m] = int32(i)
 	}
 	paths := slices.Sorted(maps.Keys(pkgs))
 	pkgIndex := map[string]int32{}
 	for i, p := range paths {
-		pkgIndex[p] = int32(i) //nolint:gosec // some thousands
+		pkgIndex[p] = int32(i)
 	}
 
 	u := &gomod.Universe{Go: b.bill.Go.Version, Std: b.std}

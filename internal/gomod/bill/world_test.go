@@ -69,7 +69,7 @@ func (w *world) serve(t *testing.T) {
 			list = append(list, zipFile{name, data})
 		}
 		slices.SortFunc(list, func(a, b modzip.File) int { return strings.Compare(a.Path(), b.Path()) })
-		z, err := os.Create(base + ".zip")
+		z, err := os.Create(base + ".zip") //nolint:gosec // a temporary directory
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func (w *world) serve(t *testing.T) {
 	t.Setenv("GOSUMDB", "off")
 	t.Setenv("GOMODCACHE", cache)
 	t.Cleanup(func() { // the cache is read-only, which TempDir can't remove
-		if out, err := exec.Command("go", "clean", "-modcache").CombinedOutput(); err != nil { //nolint:noctx // the test's context is done
+		if out, err := exec.Command("go", "clean", "-modcache").CombinedOutput(); err != nil { // the test's context is done
 			t.Errorf("go clean -modcache: %v\n%s", err, out)
 		}
 	})
@@ -253,7 +253,7 @@ package in
 // TestStory resolves small services in the made-up world, checks the lines that
 // a rule is about, and has the go command judge the whole.
 //
-//nolint:paralleltest // it sets the go command's environment
+// Not parallel: it sets the go command's environment.
 func TestStory(t *testing.T) {
 	w := newWorld(t, story)
 	u, _ := w.build(t, "w.test/user", "w.test/old", "w.test/newer", "w.test/tool", "w.test/tool/cmd/tool",

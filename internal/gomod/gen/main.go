@@ -51,7 +51,9 @@ func run(ctx context.Context, more []string, log io.Writer) error {
 	}
 	raised := false
 	for _, c := range changes {
-		fmt.Fprintln(log, c)
+		if _, err := fmt.Fprintln(log, c); err != nil {
+			return err
+		}
 		raised = raised || !c.ByTidy && !c.TestOnly
 	}
 	if raised {
