@@ -37,8 +37,7 @@ func change(ctx context.Context, f fsys, changes []Change) error {
 	}
 	// From here on the change is made. What can't be removed now the next
 	// command removes.
-	_ = f.removeAll(doneDir)
-	_ = f.remove(ownDir) // not empty, unless the record itself was removed
+	_ = clearDone(f)
 	return nil
 }
 
@@ -287,7 +286,9 @@ func commit(f fsys, steps []step, j *journal) error {
 		}
 	}
 	for _, d := range slices.Backward(j.Pruned) {
-		_ = f.remove(d.Path) // not empty, mostly
+		if err := removeEmpty(f, d.Path); err != nil {
+			return err
+		}
 	}
 	if err := syncChanged(f, steps); err != nil {
 		return err

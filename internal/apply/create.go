@@ -2,9 +2,8 @@ package apply
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
+	"path/filepath"
 )
 
 // newName is where a root whose first missing directory is first is written
@@ -24,8 +23,11 @@ func create(ctx context.Context, f fsys, at place, changes []Change) error {
 	if len(missing) > 0 {
 		return &ChangedError{Paths: missing}
 	}
-	if _, err := f.lstat(at.first()); !errors.Is(err, fs.ErrNotExist) {
-		return &ChangedError{Paths: []string{at.dir + "/" + at.first()}}
+	top := filepath.Join(at.dir, at.first())
+	if there, err := exists(f, at.first()); err != nil {
+		return failed(top, err)
+	} else if there {
+		return &ChangedError{Paths: []string{top}}
 	}
 	stage := newName(at.first())
 	err := fill(ctx, f, stage+at.missing[len(at.first()):], changes)
@@ -33,7 +35,7 @@ func create(ctx context.Context, f fsys, at place, changes []Change) error {
 		if err = f.rename(stage, at.first()); err == nil {
 			return nil
 		}
-		err = failed(at.dir+"/"+at.first(), err)
+		err = failed(top, err)
 	}
 	if rerr := f.removeAll(stage); rerr != nil {
 		return fmt.Errorf("%w (and %s/%s could not be removed: %w)", err, at.dir, stage, reason(rerr))

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -46,6 +47,23 @@ func (f fsys) readFile(name string) (data []byte, err error) {
 		return err
 	})
 	return data, err
+}
+
+// names returns up to one of the names in dir.
+func (f fsys) names(dir string) (names []string, err error) {
+	err = f.call("list", dir, func() error {
+		d, err := f.root.Open(dir)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = d.Close() }()
+		names, err = d.Readdirnames(1)
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return err
+	})
+	return names, err
 }
 
 func (f fsys) mkdir(name string, perm fs.FileMode) error {
@@ -114,34 +132,37 @@ const syncWorkers = 16
 // flush syncs the files and directories, which must exist, several at a time. It
 // leaves the disk's own cache to the sync that follows, see [fsys.sync].
 func (f fsys) flush(names []string) error {
-	todo := make(chan string)
-	errs := make(chan error, syncWorkers)
-	var wg sync.WaitGroup
-	for range min(syncWorkers, len(names)) {
-		wg.Go(func() {
-			var failed error
-			for name := range todo {
-				if failed == nil {
-					failed = f.syncOne(name, flush)
-				}
+	if f.hook != nil { // called by one goroutine, so that a test sees one order
+		for _, name := range names {
+			if err := f.call("sync", name, func() error { return nil }); err != nil {
+				return err
 			}
-			errs <- failed
-		})
-	}
-	// The hook is called here, by one goroutine, so that a test sees one order.
-	var failed error
-	for _, name := range names {
-		if failed = f.call("sync", name, func() error { todo <- name; return nil }); failed != nil {
-			break
 		}
 	}
-	close(todo)
-	wg.Wait()
-	close(errs)
-	for err := range errs {
-		failed = errors.Join(failed, err)
+	todo := make(chan string, len(names))
+	for _, name := range names {
+		todo <- name
 	}
-	return failed
+	close(todo)
+	errs := make([]error, min(syncWorkers, len(names)))
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() {
+			for name := range todo {
+				if err := f.syncOne(name, flush); err != nil {
+					errs[i] = err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sync makes one file durable, with all that was flushed before.

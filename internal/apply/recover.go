@@ -134,7 +134,7 @@ type State int
 
 // The states of a repository that Recover was called on.
 const (
-	Clean    State = iota // no command was interrupted
+	Clean    State = iota // no command was interrupted, or before it wrote anything
 	Undone                // one was; the files are as they were before it
 	Finished              // one was, after its last change; the files are as it left them
 )
@@ -192,8 +192,8 @@ func (a applier) recover(ctx context.Context, root string) (Outcome, error) {
 }
 
 func (a applier) recoverNew(ctx context.Context, f fsys, first string) (Outcome, error) {
-	if _, err := f.lstat(newName(first)); err != nil {
-		return Outcome{}, nil
+	if there, err := exists(f, newName(first)); err != nil || !there {
+		return Outcome{}, err
 	}
 	unlock, err := lock(ctx, f.root)
 	if err != nil {
@@ -201,8 +201,8 @@ func (a applier) recoverNew(ctx context.Context, f fsys, first string) (Outcome,
 	}
 	defer unlock()
 	// Whoever held the lock may have ended well.
-	if _, err := f.lstat(newName(first)); err != nil {
-		return Outcome{}, nil
+	if there, err := exists(f, newName(first)); err != nil || !there {
+		return Outcome{}, err
 	}
 	return Outcome{State: Undone}, recoverNew(f, first)
 }
@@ -216,10 +216,8 @@ func recoverNew(f fsys, first string) error {
 }
 
 func (a applier) recoverStage(ctx context.Context, f fsys) (Outcome, error) {
-	_, stageErr := f.lstat(stageDir)
-	_, doneErr := f.lstat(doneDir)
-	if stageErr != nil && doneErr != nil {
-		return Outcome{}, nil
+	if found, err := look(f); err != nil || found == (remains{}) {
+		return Outcome{}, err
 	}
 	unlock, err := lock(ctx, f.root)
 	if err != nil {
@@ -229,44 +227,66 @@ func (a applier) recoverStage(ctx context.Context, f fsys) (Outcome, error) {
 	return recoverStage(f)
 }
 
-// recoverStage clears what a run left inside a root. The caller has the lock.
-func recoverStage(f fsys) (Outcome, error) {
-	var out Outcome
-	info, err := f.lstat(ownDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return out, nil
-	}
-	if err != nil {
-		return out, failed(ownDir, err)
-	}
-	if !info.IsDir() {
-		return out, fmt.Errorf("%s: is no directory; move it away", ownDir)
-	}
-	if _, err := f.lstat(doneDir); err == nil {
-		if err := f.removeAll(doneDir); err != nil {
-			return out, failed(doneDir, err)
+// remains are what a run can leave inside a root.
+type remains struct {
+	stage, done bool
+	empty       bool // the directory that holds them, and nothing in it: not worth a word
+}
+
+func look(f fsys) (r remains, err error) {
+	for _, dir := range []struct {
+		path  string
+		there *bool
+	}{{ownDir, &r.empty}, {stageDir, &r.stage}, {doneDir, &r.done}} {
+		info, err := f.lstat(dir.path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && dir.path == ownDir:
+			return r, nil
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return r, failed(dir.path, err)
+		case !info.IsDir():
+			return r, fmt.Errorf("%s: is no directory; move it away", dir.path)
 		}
-		_ = f.remove(ownDir) // not empty, unless the record itself was removed
-		out.State = Finished
+		*dir.there = true
 	}
-	info, err = f.lstat(stageDir)
-	if err != nil {
-		return out, nil
+	if r.stage || r.done {
+		r.empty = false
+		return r, nil
 	}
-	if !info.IsDir() {
-		return out, fmt.Errorf("%s: is no directory; delete it", stageDir)
-	}
-	j, err := readJournal(f)
+	r.empty, err = isEmpty(f, ownDir)
+	return r, err
+}
+
+// recoverStage clears what a run left inside a root. The caller has the lock.
+func recoverStage(f fsys) (out Outcome, err error) {
+	found, err := look(f)
 	if err != nil {
 		return out, err
 	}
-	out.State = Undone
-	if j != nil {
-		if out.Kept, err = undo(f, j); err != nil {
-			return out, fmt.Errorf("an interrupted change could not be undone: %w", err)
+	if found.done {
+		if err := clearDone(f); err != nil {
+			return out, err
+		}
+		out.State = Finished
+	}
+	if found.stage {
+		j, err := readJournal(f)
+		if err != nil {
+			return out, err
+		}
+		out.State = Undone
+		if j != nil {
+			if out.Kept, err = undo(f, j); err != nil {
+				return out, fmt.Errorf("an interrupted change could not be undone: %w", err)
+			}
 		}
 	}
-	return out, clearStage(f, true)
+	if found.stage || found.empty {
+		return out, clearStage(f, true)
+	}
+	return out, nil
 }
 
 // clearStage removes a stage that is not needed, journal first, and the
@@ -279,9 +299,54 @@ func clearStage(f fsys, made bool) error {
 		return failed(stageDir, err)
 	}
 	if made {
-		_ = f.remove(ownDir) // not empty, if there was more in it
+		return removeEmpty(f, ownDir)
 	}
 	return nil
+}
+
+// clearDone removes the rest of a complete change, and the directory that holds
+// it if the change removed the record itself.
+func clearDone(f fsys) error {
+	if err := f.removeAll(doneDir); err != nil {
+		return failed(doneDir, err)
+	}
+	return removeEmpty(f, ownDir)
+}
+
+// removeEmpty removes the directory dir if it is there and nothing is in it.
+func removeEmpty(f fsys, dir string) error {
+	empty, err := isEmpty(f, dir)
+	if err != nil || !empty {
+		return err
+	}
+	if err := f.remove(dir); err != nil {
+		return failed(dir, err)
+	}
+	return nil
+}
+
+// isEmpty reports whether dir is a directory with nothing in it.
+func isEmpty(f fsys, dir string) (bool, error) {
+	kind, err := kindOf(f, dir)
+	if err != nil {
+		return false, failed(dir, err)
+	}
+	if kind != directoryKind {
+		return false, nil
+	}
+	names, err := f.names(dir)
+	if err != nil {
+		return false, failed(dir, err)
+	}
+	return len(names) == 0, nil
+}
+
+func exists(f fsys, p string) (bool, error) {
+	_, err := f.lstat(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // undo walks the journal backwards. It can be ended at any point and begun
@@ -298,14 +363,8 @@ func undo(f fsys, j *journal) (kept []string, err error) {
 		}
 	}
 	for _, p := range slices.Backward(j.Made) {
-		if kind, err := kindOf(f, p); err != nil || kind != directoryKind {
-			continue
-		}
-		if err := f.remove(p); err != nil {
-			if left, lerr := names(f, p); lerr == nil && len(left) > 0 {
-				continue
-			}
-			return kept, failed(p, err)
+		if err := removeEmpty(f, p); err != nil {
+			return kept, err
 		}
 	}
 	slices.Sort(kept)
@@ -411,13 +470,4 @@ func restoreDirs(f fsys, j *journal, p string) error {
 		}
 	}
 	return nil
-}
-
-func names(f fsys, dir string) ([]string, error) {
-	d, err := f.root.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = d.Close() }()
-	return d.Readdirnames(1)
 }

@@ -1,0 +1,580 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A scenario is a change to dir/repo that a test interrupts.
+type scenario struct {
+	name    string
+	setup   func(t testing.TB, dir string) // nil: the root does not exist
+	root    string                         // below dir, "repo" if empty
+	changes []Change
+	noLinks bool // the file system has no hard links
+}
+
+var scenarios = []scenario{
+	{name: "change", setup: owner, changes: everyKind()},
+	{name: "change without hard links", setup: owner, changes: everyKind(), noLinks: true},
+	{name: "add to a repository that has no record", setup: func(t testing.TB, dir string) {
+		put(t, dir, "go.mod", "module orders\n", 0o644)
+	}, changes: []Change{
+		{"go.mod", file("module orders\n"), file("module orders\n\ngo 1.26\n")},
+		{".scaffold/base/go.mod.base", nil, file("module orders\n\ngo 1.26\n")},
+		{"internal/dlq/dlq.go", nil, file("package dlq\n")},
+	}},
+	{name: "remove all", setup: func(t testing.TB, dir string) {
+		put(t, dir, "go.mod", "module orders\n", 0o644)
+		put(t, dir, "a/b/c", "c\n", 0o755)
+		put(t, dir, ".scaffold/base/go.mod.base", "module orders\n", 0o644)
+	}, changes: []Change{
+		{"go.mod", file("module orders\n"), nil},
+		{"a/b/c", program("c\n"), nil},
+		{".scaffold/base/go.mod.base", file("module orders\n"), nil},
+	}},
+	{name: "new in an empty directory", setup: func(t testing.TB, dir string) {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}, changes: []Change{
+		{"go.mod", nil, file("module orders\n")},
+		{".scaffold/base/go.mod.base", nil, file("module orders\n")},
+	}},
+	{name: "new", changes: []Change{
+		{"go.mod", nil, file("module orders\n")},
+		{"cmd/orders/main.go", nil, file("package main\n")},
+	}},
+	{name: "new below new directories", root: "a/b/repo", changes: []Change{
+		{"go.mod", nil, file("module orders\n")},
+		{"scripts/run", nil, program("#!/bin/sh\n")},
+	}},
+}
+
+// prepare makes the scenario in a new directory.
+func (s scenario) prepare(t testing.TB) (top, root string) {
+	t.Helper()
+	top = t.TempDir()
+	root = filepath.Join(top, "repo")
+	if s.root != "" {
+		root = filepath.Join(top, filepath.FromSlash(s.root))
+	}
+	if s.setup != nil {
+		s.setup(t, root)
+	}
+	return top, root
+}
+
+// ends returns what the scenario looks like before and after.
+func (s scenario) ends(t testing.TB) (before, after map[string]string) {
+	t.Helper()
+	top, root := s.prepare(t)
+	before = snapshot(t, top)
+	if err := Apply(t.Context(), root, s.changes); err != nil {
+		t.Fatal(err)
+	}
+	after = snapshot(t, top)
+	if maps.Equal(before, after) {
+		t.Fatal("the scenario changes nothing")
+	}
+	return before, after
+}
+
+// links wraps h so that links fail if the scenario has none.
+func (s scenario) links(h hook) hook {
+	return func(op, name string, after bool) error {
+		if err := h(op, name, after); err != nil {
+			return err
+		}
+		if op == "link" && s.noLinks && !after {
+			return syscall.EPERM
+		}
+		return nil
+	}
+}
+
+// calls counts the calls that do makes.
+func (s scenario) calls(t testing.TB, do func(a applier) error) int {
+	t.Helper()
+	n := 0
+	err := do(applier{hook: s.links(func(_, _ string, after bool) error {
+		if after {
+			n++
+		}
+		return nil
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// killed is what a hook panics with instead of ending the process.
+type killed struct{}
+
+// killAt ends what runs after its n-th call.
+func killAt(n int) hook {
+	return func(_, _ string, after bool) error {
+		if after {
+			if n--; n == 0 {
+				panic(killed{})
+			}
+		}
+		return nil
+	}
+}
+
+// survive runs do and reports whether it was killed. Nothing of this package
+// cleans up in a deferred call, but for closing files.
+func survive(do func()) (dead bool) {
+	defer func() {
+		switch r := recover(); r.(type) {
+		case nil:
+		case killed:
+			dead = true
+		default:
+			panic(r)
+		}
+	}()
+	do()
+	return false
+}
+
+// whole recovers root, and reports an error if the result is neither before nor
+// after, or not what the outcome says.
+func whole(t testing.TB, top, root string, before, after map[string]string) State {
+	t.Helper()
+	out, err := Recover(context.Background(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out.Kept) > 0 {
+		t.Errorf("edits found where there are none: %v", out.Kept)
+	}
+	got := snapshot(t, top)
+	want := before
+	if out.State == Finished || out.State == Clean && maps.Equal(got, after) {
+		want = after
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%v: neither before nor after (-want +got):\n%s", out.State, diff)
+	}
+	if again, err := Recover(context.Background(), root); err != nil || again.State != Clean {
+		t.Errorf("a second recovery: %v, %v", again, err)
+	}
+	return out.State
+}
+
+// A process that ends after any call leaves what Recover makes whole.
+func TestKilledAfterEachCall(t *testing.T) {
+	t.Parallel()
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			before, after := s.ends(t)
+			_, root := s.prepare(t)
+			calls := s.calls(t, func(a applier) error { return a.apply(t.Context(), root, s.changes) })
+			seen := map[State]int{}
+			for n := 1; n <= calls; n++ {
+				top, root := s.prepare(t)
+				dead := survive(func() {
+					a := applier{hook: s.links(killAt(n))}
+					_ = a.apply(t.Context(), root, s.changes)
+				})
+				if !dead {
+					t.Fatalf("call %d of %d was not made", n, calls)
+				}
+				seen[whole(t, top, root, before, after)]++
+				if t.Failed() {
+					t.Fatalf("killed after call %d of %d", n, calls)
+				}
+			}
+			t.Logf("%d calls: %d undone, %d finished, %d clean", calls, seen[Undone], seen[Finished], seen[Clean])
+			if seen[Undone] == 0 {
+				t.Error("nothing was ever undone")
+			}
+		})
+	}
+}
+
+// A recovery that is killed itself is made whole by the next one.
+func TestRecoveryKilledAfterEachCall(t *testing.T) {
+	t.Parallel()
+	// Each pair of calls is one run; a part of them, evenly spread, is enough.
+	const part = 16
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			before, after := s.ends(t)
+			_, root := s.prepare(t)
+			calls := s.calls(t, func(a applier) error { return a.apply(t.Context(), root, s.changes) })
+			kills := 0
+			for n := 1; n <= calls; n++ {
+				for m := 1 + n%part; ; m += part {
+					top, root := s.prepare(t)
+					survive(func() {
+						a := applier{hook: s.links(killAt(n))}
+						_ = a.apply(t.Context(), root, s.changes)
+					})
+					dead := survive(func() {
+						a := applier{hook: s.links(killAt(m))}
+						_, _ = a.recover(t.Context(), root)
+					})
+					whole(t, top, root, before, after)
+					if t.Failed() {
+						t.Fatalf("killed after call %d, recovery after call %d", n, m)
+					}
+					if !dead {
+						break
+					}
+					kills++
+				}
+			}
+			if kills == 0 {
+				t.Error("no recovery was killed")
+			}
+		})
+	}
+}
+
+// Each call that fails once, as on a full disk or for want of a permission,
+// leaves exactly what was there before, or the whole change.
+func TestEachCallFails(t *testing.T) {
+	t.Parallel()
+	for _, s := range scenarios {
+		for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EACCES} {
+			t.Run(s.name+"/"+cause.Error(), func(t *testing.T) {
+				t.Parallel()
+				before, after := s.ends(t)
+				_, root := s.prepare(t)
+				calls := s.calls(t, func(a applier) error { return a.apply(t.Context(), root, s.changes) })
+				refused := 0
+				for n := 1; n <= calls; n++ {
+					top, root := s.prepare(t)
+					left, what := n, ""
+					a := applier{hook: s.links(func(op, name string, after bool) error {
+						if !after {
+							if left--; left == 0 {
+								what = op + " " + name
+								return cause
+							}
+						}
+						return nil
+					})}
+					err := a.apply(t.Context(), root, s.changes)
+					want := before
+					if err == nil {
+						want = after
+						// What could not be removed is left to the next command.
+						whole(t, top, root, before, after)
+					} else {
+						refused++
+						if strings.Contains(err.Error(), "\n") || !errors.Is(err, cause) {
+							t.Errorf("error %q", err)
+						}
+					}
+					if diff := cmp.Diff(want, snapshot(t, top)); diff != "" {
+						t.Errorf("error %v, yet (-want +got):\n%s", err, diff)
+					}
+					if t.Failed() {
+						t.Fatalf("call %d of %d failed: %s", n, calls, what)
+					}
+				}
+				t.Logf("%d calls: %d refused", calls, refused)
+				if refused == 0 {
+					t.Error("nothing was ever refused")
+				}
+			})
+		}
+	}
+}
+
+// A disk that refuses every call from one on, the undoing too, leaves what the
+// next command makes whole.
+func TestAllCallsFailFrom(t *testing.T) {
+	t.Parallel()
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			before, after := s.ends(t)
+			_, root := s.prepare(t)
+			calls := s.calls(t, func(a applier) error { return a.apply(t.Context(), root, s.changes) })
+			for n := 1; n <= calls; n++ {
+				top, root := s.prepare(t)
+				left := n
+				a := applier{hook: s.links(func(_, _ string, after bool) error {
+					if left--; left < 0 && !after {
+						return syscall.EROFS
+					}
+					return nil
+				})}
+				err := a.apply(t.Context(), root, s.changes)
+				if err != nil && strings.Contains(err.Error(), "\n") {
+					t.Errorf("error of more than one line: %q", err)
+				}
+				whole(t, top, root, before, after)
+				if got := snapshot(t, top); err != nil && !maps.Equal(got, before) {
+					t.Errorf("error %v, yet the change was made", err)
+				}
+				if t.Failed() {
+					t.Fatalf("all calls failed from %d of %d on: %v", n, calls, err)
+				}
+			}
+		})
+	}
+}
+
+// The variables that make the test binary a process that kills itself.
+const (
+	killRoot     = "APPLY_TEST_KILL_ROOT"
+	killScenario = "APPLY_TEST_KILL_SCENARIO"
+	killCall     = "APPLY_TEST_KILL_CALL"
+)
+
+func TestMain(m *testing.M) {
+	if root := os.Getenv(killRoot); root != "" {
+		killSelf(root)
+	}
+	os.Exit(m.Run())
+}
+
+// killSelf applies a scenario and ends by SIGKILL after one of its calls.
+func killSelf(root string) {
+	n, err := strconv.Atoi(os.Getenv(killCall))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	for _, s := range scenarios {
+		if s.name != os.Getenv(killScenario) {
+			continue
+		}
+		a := applier{hook: s.links(func(_, _ string, after bool) error {
+			if after {
+				if n--; n == 0 {
+					_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+					select {}
+				}
+			}
+			return nil
+		})}
+		if err := a.apply(context.Background(), root, s.changes); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(0)
+}
+
+// The same with real processes and a real SIGKILL.
+func TestSIGKILLAfterEachCall(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []scenario{scenarios[0], scenarios[len(scenarios)-1]} {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			before, after := s.ends(t)
+			_, root := s.prepare(t)
+			calls := s.calls(t, func(a applier) error { return a.apply(t.Context(), root, s.changes) })
+			for n := 1; n <= calls; n++ {
+				top, root := s.prepare(t)
+				cmd := exec.Command(self)
+				cmd.Env = append(os.Environ(), killRoot+"="+root, killScenario+"="+s.name, killCall+"="+strconv.Itoa(n))
+				out, err := cmd.CombinedOutput()
+				var exit *exec.ExitError
+				if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+					t.Fatalf("call %d of %d: not killed: %v\n%s", n, calls, err, out)
+				}
+				whole(t, top, root, before, after)
+				if t.Failed() {
+					t.Fatalf("killed after call %d of %d", n, calls)
+				}
+			}
+		})
+	}
+}
+
+// What someone edited between the kill and the recovery stays, and is told.
+func TestEditAfterKill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	owner(t, dir)
+	before := snapshot(t, dir)
+	dead := survive(func() {
+		a := applier{hook: func(op, name string, after bool) error {
+			if after && op == "rename" && name == doneDir {
+				panic("too late")
+			}
+			if after && op == "rename" && name == "scripts/run" { // the last
+				panic(killed{})
+			}
+			return nil
+		}}
+		_ = a.apply(t.Context(), dir, everyKind())
+	})
+	if !dead {
+		t.Fatal("not killed")
+	}
+	put(t, dir, "cmd/orders/app.go", "package main // mine\n", 0o644)
+	put(t, dir, "internal/dlq/dlq.go", "package dlq // mine\n", 0o644)
+	put(t, dir, "internal/dlq/more.go", "package dlq\n", 0o644)
+	put(t, dir, "internal/old/old.go", "package old // mine\n", 0o644)
+	if err := os.Remove(filepath.Join(dir, "go.mod")); err != nil {
+		t.Fatal(err)
+	}
+	out, err := Recover(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := []string{"cmd/orders/app.go", "internal/dlq/dlq.go", "internal/old/old.go"}
+	if diff := cmp.Diff(Outcome{State: Undone, Kept: kept}, out); diff != "" {
+		t.Errorf("outcome (-want +got):\n%s", diff)
+	}
+	want := before
+	want["cmd/orders/app.go"] = "-rw-r--r-- package main // mine\n"
+	want["internal/dlq"] = "drwxr-xr-x "
+	want["internal/dlq/dlq.go"] = "-rw-r--r-- package dlq // mine\n"
+	want["internal/dlq/more.go"] = "-rw-r--r-- package dlq\n"
+	want["internal/old/old.go"] = "-rw-r--r-- package old // mine\n"
+	if diff := cmp.Diff(want, snapshot(t, dir)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A file that is saved while the change is under way is not overwritten, and the
+// rest is taken back.
+func TestEditDuringApply(t *testing.T) {
+	t.Parallel()
+	for _, p := range []string{"cmd/orders/app.go", "internal/old/old.go", "scripts/new"} {
+		t.Run(p, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			owner(t, dir)
+			want := snapshot(t, dir)
+			want[p] = "-rw-r--r-- mine, and longer\n"
+			a := applier{hook: func(op, name string, after bool) error {
+				if after && op == "rename" && name == journalFile {
+					put(t, dir, p, "mine, and longer\n", 0o644)
+				}
+				return nil
+			}}
+			err := a.apply(t.Context(), dir, everyKind())
+			var changed *ChangedError
+			if !errors.As(err, &changed) || len(changed.Paths) != 1 || changed.Paths[0] != p {
+				t.Errorf("error %v", err)
+			}
+			if diff := cmp.Diff(want, snapshot(t, dir)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSecondRun(t *testing.T) {
+	t.Parallel()
+	for _, s := range []scenario{scenarios[0], scenarios[5]} {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			before, after := s.ends(t)
+			top, root := s.prepare(t)
+			var second, reading error
+			once := false
+			a := applier{hook: func(op, _ string, _ bool) error {
+				if op != "write" || once {
+					return nil
+				}
+				once = true
+				second = Apply(t.Context(), root, s.changes)
+				_, reading = Recover(t.Context(), root)
+				return nil
+			}}
+			if err := a.apply(t.Context(), root, s.changes); err != nil {
+				t.Fatal(err)
+			}
+			if !errors.Is(second, ErrLocked) || !errors.Is(reading, ErrLocked) {
+				t.Errorf("a second run: %v, %v", second, reading)
+			}
+			if diff := cmp.Diff(after, snapshot(t, top)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			_ = before
+		})
+	}
+}
+
+// A second run that comes in time waits, and then finds that the files changed.
+func TestSecondRunWaits(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	owner(t, dir)
+	second := make(chan error, 1)
+	once := false
+	a := applier{hook: func(op, _ string, _ bool) error {
+		if op == "write" && !once {
+			once = true
+			go func() { second <- Apply(context.Background(), dir, everyKind()) }()
+		}
+		return nil
+	}}
+	if err := a.apply(t.Context(), dir, everyKind()); err != nil {
+		t.Fatal(err)
+	}
+	var changed *ChangedError
+	if err := <-second; !errors.As(err, &changed) {
+		t.Errorf("a second run: %v", err)
+	}
+}
+
+func TestRecoverWritesNothingWithoutNeed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	owner(t, dir)
+	for _, root := range []string{dir, filepath.Join(dir, "a/b")} {
+		out, err := applier{hook: func(op, name string, _ bool) error {
+			if op != "lstat" && op != "list" {
+				t.Errorf("%s %s", op, name)
+			}
+			return nil
+		}}.recover(t.Context(), root)
+		if err != nil || out.State != Clean || out.String() != "" {
+			t.Errorf("%s: %v, %v", root, out, err)
+		}
+	}
+}
+
+func TestRootIsNoDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, dir, "file", "x", 0o644)
+	if err := os.Symlink("nowhere", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, dir)
+	for _, root := range []string{"file", "link", "file/x", "link/x"} {
+		root = filepath.Join(dir, root)
+		err := Apply(t.Context(), root, []Change{{"x", nil, file("x")}})
+		if err == nil || !strings.Contains(err.Error(), "can't be opened as a directory") {
+			t.Errorf("%s: error %v", root, err)
+		}
+		if _, err := Recover(t.Context(), root); err == nil {
+			t.Errorf("%s: recovered", root)
+		}
+	}
+	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
