@@ -2,6 +2,8 @@ package main
 
 import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/sse"
 )
 
 // name is the service's name in its traces and messages.
@@ -13,6 +15,8 @@ type App struct {
 	host
 
 	database *database.Pool
+	pubsub   *pubsub.Bus
+	sse      *sse.Hub
 }
 
 // parts lists the service's parts in the order in which they are set up; they
@@ -20,5 +24,7 @@ type App struct {
 func (a *App) parts() []part {
 	return []part{
 		{"database", a.setupDatabase},
+		{"pubsub", a.setupPubsub},
+		{"sse", a.setupSSE},
 	}
 }
