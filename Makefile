@@ -1,0 +1,28 @@
+.PHONY: test lint bench golden generate
+
+# Linters and tests, on the real engines: installs what is missing, starts it on
+# free loopback ports, and stops it again.
+test: lint
+	./internal/engines/with ./internal/engines/test
+
+lint: bin/golangci-lint
+	go vet ./...
+	go vet -tags postgres,production ./templates/...
+	./bin/golangci-lint run ./...
+	./bin/golangci-lint run --build-tags postgres,production ./templates/...
+
+# Figures of the tool (whole processes) and of the patterns.
+bench:
+	go run ./internal/bench
+	go test -run '^$$' -bench . -benchmem ./internal/... ./templates/...
+
+# Write what comes out now as what is expected; read the diff.
+golden: generate
+	go test ./golden -update -run '^(TestServices|TestPatterns)$$'
+
+# The data for go.mod and go.sum, from this module's own requirements.
+generate:
+	go generate ./...
+
+bin/golangci-lint: Makefile
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
