@@ -34,6 +34,7 @@ const (
 	Overlap   Reason = "overlap"   // both sides changed the same or touching lines
 	NotBinary Reason = "binary"    // both sides changed a file that isn't text
 	Syntax    Reason = "syntax"    // the merged lines no longer parse
+	Format    Reason = "format"    // the merged lines can't be brought into gofmt's form
 	Duplicate Reason = "duplicate" // the merged file would declare one thing twice
 	Checksum  Reason = "checksum"  // the sides disagree on a module's hash
 )
@@ -87,11 +88,12 @@ func Merge(kind Kind, base, ours, theirs []byte, labels Labels) Result {
 			Why:    "both sides changed a binary file: one of them has to be taken whole",
 		}}}
 	}
-	return mergeText(base, ours, theirs, labels)
+	switch kind {
+	case Go:
+		return mergeGo(base, ours, theirs, labels)
+	default:
+		return newMerge3(base, ours, theirs).render(labels)
+	}
 }
 
 func isBinary(data []byte) bool { return bytes.IndexByte(data, 0) >= 0 }
-
-func mergeText(base, ours, theirs []byte, labels Labels) Result {
-	return newMerge3(base, ours, theirs).render(labels)
-}

