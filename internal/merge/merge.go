@@ -91,6 +91,10 @@ func Merge(kind Kind, base, ours, theirs []byte, labels Labels) Result {
 	switch kind {
 	case Go:
 		return mergeGo(base, ours, theirs, labels)
+	case GoMod:
+		return mergeGoMod(base, ours, theirs, labels)
+	case GoSum:
+		return mergeGoSum(base, ours, theirs, labels)
 	default:
 		return newMerge3(base, ours, theirs).render(labels)
 	}
