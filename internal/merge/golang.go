@@ -321,11 +321,11 @@ func (f *goFile) add(name string, opening, closing token.Pos, elems []elem) {
 func (f *goFile) items(from, to int, elems []elem) ([]item, bool) {
 	var items []item
 	var comment string
-	blank := false
+	var gap string
 	flush := func() {
 		if comment != "" {
-			items = append(items, item{key: "// " + comment, blank: blank, body: comment, norm: comment})
-			comment, blank = "", false
+			items = append(items, item{key: "// " + comment, gap: gap, body: comment, norm: comment})
+			comment, gap = "", ""
 		}
 	}
 	for at := from; at < to; {
@@ -343,11 +343,11 @@ func (f *goFile) items(from, to int, elems []elem) ([]item, bool) {
 				return nil, false
 			}
 			body := string(f.src[at:end])
-			items = append(items, item{key: e.key, blank: blank, lead: comment, body: body, norm: normalize(body)})
-			comment, blank = "", false
+			items = append(items, item{key: e.key, gap: gap, lead: comment, body: body, norm: normalize(body)})
+			comment, gap = "", ""
 		case len(text) == 0:
 			flush()
-			blank = true
+			gap += string(f.src[at:end])
 		case bytes.HasPrefix(text, []byte("//")):
 			comment += string(f.src[at:end])
 		default:

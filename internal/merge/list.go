@@ -8,11 +8,11 @@ import (
 // An item is one element of a list in a source file: an import, a field, an
 // entry of a mapping. Its strings are whole lines.
 type item struct {
-	key   string // what makes it the same element in another version
-	blank bool   // a blank line stands before it
-	lead  string // the comment right above it
-	body  string // the element, with a comment on its lines
-	norm  string // body without what only formats it
+	key  string // what makes it the same element in another version
+	gap  string // the blank lines before it: it starts a group, if there are any
+	lead string // the comment right above it
+	body string // the element, with a comment on its lines
+	norm string // body without what only formats it
 }
 
 // A bodyMerge joins an item that both sides changed, or both added (base is nil
@@ -48,19 +48,25 @@ func mergeItems(base, ours, theirs []item, body bodyMerge) ([]item, bool) {
 		return nil, false
 	}
 	var out []item
-	blank := false // stood before an element that is gone: the group stays apart
+	gap := "" // stood before an element that is gone: the group stays apart
 	for _, key := range order {
 		it, ok := merged[key]
 		if !ok {
-			blank = blank || a[key] != nil && a[key].blank || b[key] != nil && b[key].blank
+			for _, gone := range []*item{a[key], b[key]} {
+				if gone != nil && gap == "" {
+					gap = gone.gap
+				}
+			}
 			continue
 		}
-		it.blank = it.blank || blank
-		blank = false
+		if it.gap == "" {
+			it.gap = gap
+		}
+		gap = ""
 		out = append(out, it)
 	}
 	if len(out) > 0 {
-		out[0].blank = false
+		out[0].gap = ""
 	}
 	return out, true
 }
@@ -91,8 +97,8 @@ func mergeItem(o, a, b *item, body bodyMerge) (m item, keep, ok bool) {
 		}
 		return m, true, true
 	}
-	if a.blank != o.blank {
-		m.blank = a.blank
+	if a.gap != o.gap {
+		m.gap = a.gap
 	}
 	if m.lead, ok = mergeString(o.lead, a.lead, b.lead); !ok {
 		return m, true, false
@@ -113,7 +119,7 @@ func mergeString(o, a, b string) (string, bool) {
 }
 
 // mergeOrder returns an order of all keys of both sides, and false if both
-// reordered what all three have. It moves the blank line of a group in merged
+// reordered what all three have. It moves the blank lines of a group in merged
 // when an element comes to stand at the group's start.
 func mergeOrder(base, ours, theirs []item, merged map[string]item) ([]string, bool) {
 	o, a, b := byKey(base), byKey(ours), byKey(theirs)
@@ -162,11 +168,11 @@ func weave(order, side []item, merged map[string]item) []string {
 // groupmate returns the first element that has a counterpart in the group that
 // starts with group's first element, or nil if no group starts there.
 func groupmate(group []item, has map[string]*item) *item {
-	if !group[0].blank {
+	if group[0].gap == "" {
 		return nil
 	}
 	for _, it := range group[1:] {
-		if it.blank {
+		if it.gap != "" {
 			return nil
 		}
 		if has[it.key] != nil {
@@ -183,10 +189,10 @@ func joinGroup(merged map[string]item, key string, next *item) {
 	if !ok {
 		return
 	}
-	first.blank = next.blank
+	first.gap = next.gap
 	merged[key] = first
 	if second, ok := merged[next.key]; ok {
-		second.blank = false
+		second.gap = ""
 		merged[next.key] = second
 	}
 }
@@ -224,9 +230,7 @@ func distinct(items []item) bool { return len(byKey(items)) == len(items) }
 func write(items []item) string {
 	var b strings.Builder
 	for _, it := range items {
-		if it.blank {
-			b.WriteString("\n")
-		}
+		b.WriteString(it.gap)
 		b.WriteString(it.lead)
 		b.WriteString(it.body)
 	}

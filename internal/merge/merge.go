@@ -93,6 +93,8 @@ func Merge(kind Kind, base, ours, theirs []byte, labels Labels) Result {
 		return mergeGo(base, ours, theirs, labels)
 	case GoMod:
 		return mergeGoMod(base, ours, theirs, labels)
+	case YAML:
+		return mergeYAML(base, ours, theirs, labels)
 	case GoSum:
 		return mergeGoSum(base, ours, theirs, labels)
 	default:
