@@ -1,5 +1,7 @@
 package merge
 
+import "slices"
+
 // A line is a number that stands for its bytes: equal lines, equal numbers.
 type line = int32
 
@@ -12,7 +14,8 @@ const noMatch = -1
 const maxCells = 8 << 20
 
 // align returns for each line of a the index of the line of b that it is
-// matched with in every longest common subsequence of the two, or noMatch.
+// matched with in every longest common subsequence of the two, or noMatch. The
+// lines are numbers below different.
 //
 // A diff picks one of many equally short edit scripts, and which one decides
 // whether a three-way merge sees two changes touch. Two diffs that pick
@@ -20,12 +23,20 @@ const maxCells = 8 << 20
 // counts here only where there is no choice: a repeated line next to a change
 // belongs to the change. That is why no diff library is used: they return one
 // script.
-func align(a, b []line) []int {
+func align(a, b []line, different int) []int {
+	if slices.Equal(a, b) {
+		match := make([]int, len(a))
+		for i := range match {
+			match[i] = i
+		}
+		return match
+	}
+	inA, inB := count(a, different), count(b, different)
 	match := make([]int, len(a))
 	for i := range match {
 		match[i] = noMatch
 	}
-	prefix, suffix := certainEnds(a, b)
+	prefix, suffix := certainEnds(a, b, inA, inB)
 	for i := range prefix {
 		match[i] = i
 	}
@@ -39,7 +50,7 @@ func align(a, b []line) []int {
 			middle[i] = j + prefix
 		}
 	}
-	dropCommon(a, b, match)
+	dropCommon(a, b, match, inA, inB)
 	return match
 }
 
@@ -48,17 +59,7 @@ func align(a, b []line) []int {
 // that occurs once on each side always is: a subsequence that left it out would
 // have at most i pairs up to line i, where the prefix itself gives i+1. And
 // what stands before such a line then is, too. Likewise for the suffix.
-func certainEnds(a, b []line) (prefix, suffix int) {
-	if len(a) == len(b) {
-		same := 0
-		for same < len(a) && a[same] == b[same] {
-			same++
-		}
-		if same == len(a) {
-			return same, 0
-		}
-	}
-	inA, inB := count(a), count(b)
+func certainEnds(a, b []line, inA, inB []int32) (prefix, suffix int) {
 	unique := func(l line) bool { return inA[l] == 1 && inB[l] == 1 }
 	n := min(len(a), len(b))
 	for i := 0; i < n && a[i] == b[i]; i++ {
@@ -74,8 +75,9 @@ func certainEnds(a, b []line) (prefix, suffix int) {
 	return prefix, suffix
 }
 
-func count(lines []line) map[line]int {
-	counts := make(map[line]int, len(lines))
+// count returns how often each of the different lines occurs.
+func count(lines []line, different int) []int32 {
+	counts := make([]int32, different)
 	for _, l := range lines {
 		counts[l]++
 	}
@@ -211,8 +213,7 @@ func backRow(a, b []line, i, del int, below, row []int32) {
 // nothing about what belongs to what. git's diff skips such lines while it
 // looks for the shortest script; "very often" is its measure, about the square
 // root of the length.
-func dropCommon(a, b []line, match []int) {
-	var inA, inB map[line]int
+func dropCommon(a, b []line, match []int, inA, inB []int32) {
 	manyA, manyB := often(len(a)), often(len(b))
 	for start := 0; start < len(match); {
 		if match[start] == noMatch {
@@ -226,9 +227,6 @@ func dropCommon(a, b []line, match []int) {
 		inside := start > 0 || match[start] > 0
 		inside = inside && (end < len(match) || match[end-1]+1 < len(b))
 		if inside {
-			if inA == nil {
-				inA, inB = count(a), count(b)
-			}
 			all := true
 			for _, l := range a[start:end] {
 				all = all && (inB[l] >= manyA || inA[l] >= manyB)
@@ -243,8 +241,8 @@ func dropCommon(a, b []line, match []int) {
 	}
 }
 
-func often(n int) int {
-	root := 1
+func often(n int) int32 {
+	root := int32(1)
 	for ; n > 0; n >>= 2 {
 		root <<= 1
 	}

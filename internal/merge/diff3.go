@@ -65,7 +65,7 @@ func newMerge3(base, ours, theirs []byte) *merge3 {
 	m := &merge3{base: splitLines(base), ours: splitLines(ours), theirs: splitLines(theirs)}
 	ids := make(map[string]line, len(m.base)+len(m.base)/4)
 	o, a, b := number(ids, m.base), number(ids, m.ours), number(ids, m.theirs)
-	m.cut(o, a, b)
+	m.cut(o, a, b, len(ids))
 	return m
 }
 
@@ -87,8 +87,8 @@ func number(ids map[string]line, lines [][]byte) []line {
 	return nums
 }
 
-func (m *merge3) cut(o, a, b []line) {
-	as, bs := hunks(align(o, a), len(a)), hunks(align(o, b), len(b))
+func (m *merge3) cut(o, a, b []line, different int) {
+	as, bs := hunks(align(o, a, different), len(a)), hunks(align(o, b, different), len(b))
 	var at chunk // the end of what is cut already
 	stable := func(to int) {
 		if n := to - at.base.to; n > 0 {
