@@ -13,6 +13,9 @@ const noMatch = -1
 // between those two counts as one change, which can only conflict more.
 const maxCells = 8 << 20
 
+// far is more than any distance.
+const far = int32(1 << 29)
+
 // align returns for each line of a the index of the line of b that it is
 // matched with in every longest common subsequence of the two, or noMatch. The
 // lines are numbers below different.
@@ -21,8 +24,9 @@ const maxCells = 8 << 20
 // whether a three-way merge sees two changes touch. Two diffs that pick
 // differently then disagree on whether a file conflicts at all. So a match
 // counts here only where there is no choice: a repeated line next to a change
-// belongs to the change. That is why no diff library is used: they return one
-// script.
+// belongs to the change. A diff library returns one script: with that of
+// go-udiff v0.4.1, 154 of 10,000 random merges were clean where git merge-file
+// conflicts, and 20 more came out other than git's. With this, none.
 func align(a, b []line, different int) []int {
 	if slices.Equal(a, b) {
 		match := make([]int, len(a))
@@ -85,9 +89,9 @@ func count(lines []line, different int) []int32 {
 }
 
 // distance returns the least number of deletions and insertions that turn a
-// into b (Myers, "An O(ND) difference algorithm and its variations", 1986), or
-// -1 if it is above limit.
-func distance(a, b []line, limit int) int {
+// into b (Myers, "An O(ND) difference algorithm and its variations", 1986), and
+// false if it is above limit.
+func distance(a, b []line, limit int) (int, bool) {
 	limit = min(limit, len(a)+len(b))
 	furthest := make([]int, 2*limit+3)
 	at := func(k int) *int { return &furthest[k+limit+1] }
@@ -106,11 +110,11 @@ func distance(a, b []line, limit int) int {
 			}
 			*at(k) = x
 			if x >= len(a) && x-k >= len(b) {
-				return d
+				return d, true
 			}
 		}
 	}
-	return -1
+	return 0, false
 }
 
 // alignMiddle sets match[i] for each line of a that every shortest edit script
@@ -126,20 +130,20 @@ func alignMiddle(a, b []line, match []int) {
 	if len(a) == 0 || len(b) == 0 {
 		return
 	}
-	total := distance(a, b, maxCells/(len(a)+1))
-	if total < 0 {
+	steps, ok := distance(a, b, maxCells/(len(a)+1))
+	if !ok {
 		return
 	}
-	del := (total - (len(b) - len(a))) / 2
-	width := total + 1
-	const far = 1 << 29
+	del := (steps - (len(b) - len(a))) / 2
+	width := steps + 1
+	total := int32(steps) //nolint:gosec // at most maxCells
 	// forward[i*width+k] is the distance from (0,0) to (i, i+k-del).
 	forward := make([]int32, (len(a)+1)*width)
 	for i := range len(a) + 1 {
 		row := forward[i*width : (i+1)*width]
 		for k := range row {
 			j := i + k - del
-			best := int32(far)
+			best := far
 			if i == 0 && j == 0 {
 				best = 0
 			}
@@ -161,21 +165,21 @@ func alignMiddle(a, b []line, match []int) {
 	back, next := make([]int32, width), make([]int32, width)
 	backRow(a, b, len(a), del, nil, back)
 	for i := len(a) - 1; i >= 0; i-- {
-		steps, partner := 0, noMatch
+		on, partner := 0, noMatch // how many such steps, and the last one's match
 		for k := range width {
 			j := i + k - del
 			here := forward[i*width+k]
 			if j < 0 || j > len(b) {
 				continue
 			}
-			if j < len(b) && a[i] == b[j] && here+back[k] == int32(total) {
-				steps, partner = steps+1, j
+			if j < len(b) && a[i] == b[j] && here+back[k] == total {
+				on, partner = on+1, j
 			}
-			if k > 0 && here+1+back[k-1] == int32(total) {
-				steps, partner = steps+1, noMatch
+			if k > 0 && here+1+back[k-1] == total {
+				on, partner = on+1, noMatch
 			}
 		}
-		if steps == 1 {
+		if on == 1 {
 			match[i] = partner
 		}
 		backRow(a, b, i, del, back, next)
@@ -186,10 +190,9 @@ func alignMiddle(a, b []line, match []int) {
 // backRow fills row with the distances from (i, i+k-del) to the end, given
 // those of the row below (nil for the last).
 func backRow(a, b []line, i, del int, below, row []int32) {
-	const far = 1 << 29
 	for k := len(row) - 1; k >= 0; k-- {
 		j := i + k - del
-		best := int32(far)
+		best := far
 		if i == len(a) && j == len(b) {
 			best = 0
 		}

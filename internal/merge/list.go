@@ -124,11 +124,11 @@ func mergeString(o, a, b string) (string, bool) {
 func mergeOrder(base, ours, theirs []item, merged map[string]item) ([]string, bool) {
 	o, a, b := byKey(base), byKey(ours), byKey(theirs)
 	inAll := func(key string) bool { return o[key] != nil && a[key] != nil && b[key] != nil }
-	was, mine, new := only(keys(base), inAll), only(keys(ours), inAll), only(keys(theirs), inAll)
+	was, mine, next := only(keys(base), inAll), only(keys(ours), inAll), only(keys(theirs), inAll)
 	switch {
-	case slices.Equal(mine, was), slices.Equal(mine, new):
+	case slices.Equal(mine, was), slices.Equal(mine, next):
 		return weave(theirs, ours, merged), true
-	case slices.Equal(new, was):
+	case slices.Equal(next, was):
 		return weave(ours, theirs, merged), true
 	default:
 		return nil, false

@@ -175,9 +175,7 @@ func ownYAML(t *rapid.T, base string) (ours, added string) {
 				service = strings.Trim(l, " :\n")
 			}
 		}
-		after := rapid.Bool().Draw(t, "after")
 		if what == "service" {
-			after = false
 			text := fmt.Sprintf("  # Own %d.\n  own%d:\n    image: own%d:1\n", i, i, i)
 			added += fmt.Sprintf("own%d: in own%d\nimage: own%d:1 in own%d\n# Own %d. in own\n", i, i, i, i, i)
 			lines = slices.Insert(lines, at, strings.SplitAfter(text, "\n")[:3]...)
@@ -187,7 +185,7 @@ func ownYAML(t *rapid.T, base string) (ours, added string) {
 			"variable": fmt.Sprintf("      OWN%d: x # mine\n", i),
 			"port":     fmt.Sprintf("      - own%d\n", i),
 		}[what]
-		if after {
+		if rapid.Bool().Draw(t, "after") {
 			at++
 		}
 		lines = slices.Insert(lines, at, text)

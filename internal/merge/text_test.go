@@ -340,14 +340,8 @@ func FuzzText(f *testing.F) {
 	f.Add([]byte("\ufeff1\r\n2\r\n"), []byte("\ufeff1\r\n2"), []byte("\ufeff0\r\n2\r\n"))
 	f.Add([]byte("<<<<<<< x\n\xff\n"), []byte("<<<<<<< x\n"), []byte(">>>>>>>> x\n\xff\n\n"))
 	f.Add([]byte(""), []byte("\n"), []byte("\x00"))
-	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, base, ours, theirs []byte) {
 		checkLaws(t, merge.Text, base, ours, theirs)
-		own, err := os.MkdirTemp(dir, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(own)
-		againstGit(t, own, base, ours, theirs)
+		againstGit(t, t.TempDir(), base, ours, theirs)
 	})
 }

@@ -72,11 +72,11 @@ func keysDistinct(n *yaml.Node) bool {
 	if n.Kind == yaml.MappingNode {
 		seen := map[string]bool{}
 		for i := 0; i < len(n.Content); i += 2 {
-			if key := n.Content[i].Value; seen[key] {
+			key := n.Content[i].Value
+			if seen[key] {
 				return false
-			} else {
-				seen[key] = true
 			}
+			seen[key] = true
 		}
 	}
 	for _, c := range n.Content {
@@ -250,7 +250,7 @@ func (f *yamlFile) block(n *yaml.Node, from, to int) *block {
 		if end <= at {
 			return nil
 		}
-		before := b.comments(f.lines[from:at], indent)
+		before := b.comments(f.lines[from:at])
 		if before == nil {
 			return nil
 		}
@@ -288,7 +288,7 @@ func (f *yamlFile) startsEntry(at int, indent string, kind yaml.Kind) bool {
 // comments sorts the lines before an entry: a comment right above belongs to it
 // and is returned, one that stands by itself becomes an item, and other lines
 // (a document's start) may only stand before the first entry.
-func (b *block) comments(lines []string, indent string) *item {
+func (b *block) comments(lines []string) *item {
 	it := &item{}
 	for _, l := range lines {
 		text := strings.TrimSpace(l)
