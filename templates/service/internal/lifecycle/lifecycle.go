@@ -1,6 +1,6 @@
-// Package lifecycle owns what runs for as long as the service does: it starts
-// runners, notices when one fails, and on the way down drains and stops
-// everything in the reverse of the order in which it was registered.
+// Package lifecycle owns what runs for as long as the service does: it calls
+// starters, starts runners, notices when one fails, and on the way down drains
+// and stops everything in the reverse of the order in which it was registered.
 //
 // It knows nothing of what it runs.
 package lifecycle
@@ -44,8 +44,9 @@ type Group struct {
 	config   Config
 	log      *slog.Logger
 	members  []*member
+	starts   []hook
 	drains   []func()
-	checks   []check
+	checks   []hook
 	draining atomic.Bool
 }
 
@@ -60,7 +61,8 @@ type member struct {
 	err    error // read after done is closed
 }
 
-type check struct {
+// A hook is a starter or a readiness check.
+type hook struct {
 	name string
 	run  func(context.Context) error
 }
@@ -75,6 +77,13 @@ func New(config Config, log *slog.Logger) *Group {
 // without an error, the whole group stops.
 func (g *Group) Go(name string, run func(context.Context) error) {
 	g.members = append(g.members, &member{name: name, run: run, done: make(chan struct{})})
+}
+
+// OnStart registers a starter: what has to be done after everything is
+// registered, and before the first runner starts. It must not stay; what it
+// starts is stopped by a closer.
+func (g *Group) OnStart(name string, start func(context.Context) error) {
+	g.starts = append(g.starts, hook{name, start})
 }
 
 // OnStop registers a closer. It is called once everything that was registered
@@ -93,7 +102,7 @@ func (g *Group) OnDrain(drain func()) {
 // OnReady registers a check that the service is ready to serve. It is called
 // for each readiness probe, and must honour its context.
 func (g *Group) OnReady(name string, run func(context.Context) error) {
-	g.checks = append(g.checks, check{name, run})
+	g.checks = append(g.checks, hook{name, run})
 }
 
 // ErrDraining is what [Group.Check] says while the group stops.
@@ -114,11 +123,17 @@ func (g *Group) Check(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Run starts the runners in the order in which they were registered, waits
-// until ctx is done or one of them returns, and then stops the group as
-// [Group.Stop] does. It returns the errors of the runners that ended before
-// they were told, and those of Stop.
+// Run calls the starters and then starts the runners, each in the order in
+// which they were registered, waits until ctx is done or a runner returns, and
+// then stops the group as [Group.Stop] does. Where a starter fails no runner is
+// started. Run returns the error of that starter, those of the runners that
+// ended before they were told, and those of Stop.
 func (g *Group) Run(ctx context.Context) error {
+	for _, s := range g.starts {
+		if err := s.run(ctx); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", s.name, err), g.Stop(ctx))
+		}
+	}
 	ended := make(chan *member, len(g.members))
 	for _, m := range g.members {
 		if m.run == nil {

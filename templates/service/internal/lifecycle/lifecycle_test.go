@@ -86,6 +86,38 @@ func TestRunEndsWithItsRunners(t *testing.T) {
 	}
 }
 
+func TestStartersComeBeforeRunners(t *testing.T) {
+	t.Parallel()
+	g := newGroup(lifecycle.Config{ShutdownTimeout: time.Minute})
+	var order []string
+	done := errors.New("done")
+	g.Go("http", func(context.Context) error { order = append(order, "http"); return done })
+	g.OnStart("consumer", func(context.Context) error { order = append(order, "consumer"); return nil })
+	g.OnStart("cron", func(context.Context) error { order = append(order, "cron"); return nil })
+	if err := g.Run(t.Context()); !errors.Is(err, done) {
+		t.Errorf("Run: %v", err)
+	}
+	if diff := cmp.Diff([]string{"consumer", "cron", "http"}, order); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+func TestAStarterThatFailsStopsTheGroup(t *testing.T) {
+	t.Parallel()
+	g := newGroup(lifecycle.Config{ShutdownTimeout: time.Minute, ShutdownDelay: time.Hour})
+	closed := false
+	g.OnStop("store", func(context.Context) error { closed = true; return nil })
+	g.OnStart("consumer", func(context.Context) error { return errors.New("no route") })
+	g.OnStart("cron", func(context.Context) error { t.Error("the starter after it was called"); return nil })
+	g.Go("http", func(context.Context) error { t.Error("a runner was started"); return nil })
+	if err := g.Run(t.Context()); err == nil || err.Error() != "consumer: no route" {
+		t.Errorf("Run: %v, want the starter named", err)
+	}
+	if !closed {
+		t.Error("what was registered before was not closed")
+	}
+}
+
 func TestARunnerThatDoesNotStopIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
