@@ -4,6 +4,7 @@ import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/sse"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers"
 )
 
 // name is the service's name in its traces and messages.
@@ -16,6 +17,7 @@ type App struct {
 
 	database *database.Pool
 	pubsub   *pubsub.Bus
+	workers  *workers.Pool
 	sse      *sse.Hub
 }
 
@@ -25,6 +27,7 @@ func (a *App) parts() []part {
 	return []part{
 		{"database", a.setupDatabase},
 		{"pubsub", a.setupPubsub},
+		{"workers", a.setupWorkers},
 		{"sse", a.setupSSE},
 	}
 }

@@ -89,6 +89,9 @@ func (a *App) setupHTTP(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	a.life.Go("http", srv.Serve)
-	_, err = fmt.Fprintf(stdout, "%s listens on http://%s\n", name, srv.Addr())
-	return err
+	a.life.OnStart("http", func(context.Context) error {
+		_, err := fmt.Fprintf(stdout, "%s listens on http://%s\n", name, srv.Addr())
+		return err
+	})
+	return nil
 }

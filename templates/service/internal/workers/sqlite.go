@@ -1,0 +1,54 @@
+//go:build !postgres
+
+package workers
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
+)
+
+func driver(db *database.Pool) *riversqlite.Driver {
+	return riversqlite.New(db)
+}
+
+// whileLocked calls fn: one process has the database to itself.
+func whileLocked(_ context.Context, _ *database.Pool, fn func() error) error {
+	return fn()
+}
+
+const countJobsSQL = `
+	SELECT queue, state, count(*), unixepoch(min(scheduled_at), 'subsec')
+	FROM river_job
+	WHERE state IN ('available', 'pending', 'retryable', 'running', 'scheduled')
+	GROUP BY state, queue`
+
+// countJobs counts the jobs that have not ended. It reads an index alone, and
+// as many entries as there are such jobs.
+func countJobs(ctx context.Context, db *database.Pool) (counts map[queueState]queueCount, err error) {
+	rows, err := db.QueryContext(ctx, countJobsSQL)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	counts = make(map[queueState]queueCount)
+	for rows.Next() {
+		var (
+			key    queueState
+			count  queueCount
+			oldest sql.NullFloat64
+		)
+		if err := rows.Scan(&key.queue, &key.state, &count.jobs, &oldest); err != nil {
+			return nil, fmt.Errorf("scan: %w", err)
+		}
+		count.oldest = time.UnixMilli(int64(oldest.Float64 * 1000))
+		counts[key] = count
+	}
+	return counts, rows.Err()
+}
