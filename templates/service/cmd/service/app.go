@@ -17,8 +17,8 @@ type App struct {
 
 	database *database.Pool
 	pubsub   *pubsub.Bus
-	workers  *workers.Pool
 	sse      *sse.Hub
+	workers  *workers.Pool
 }
 
 // parts lists the service's parts in the order in which they are set up; they
@@ -27,7 +27,7 @@ func (a *App) parts() []part {
 	return []part{
 		{"database", a.setupDatabase},
 		{"pubsub", a.setupPubsub},
-		{"workers", a.setupWorkers},
 		{"sse", a.setupSSE},
+		{"workers", a.setupWorkers},
 	}
 }
