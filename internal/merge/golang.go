@@ -70,6 +70,9 @@ type goFile struct {
 type list struct {
 	from, to int // offsets: behind the opening bracket, start of the closing one's line
 	items    []item
+	// around is what must stand before and behind the items where the file has
+	// no brackets yet.
+	around [2]string
 }
 
 type versions [3]*goFile // base, ours, theirs
@@ -139,7 +142,8 @@ func (v versions) mergeLists(labels Labels) (Result, bool) {
 		if ours == nil || theirs == nil {
 			continue
 		}
-		if items, ok := mergeItems(base.items, ours.items, theirs.items, noMerge); ok {
+		items, ok := mergeItems(base.items, ours.items, theirs.items, noMerge)
+		if ok && (len(items) > 0 || name != "import") {
 			done[name] = "\n" + write(items)
 		}
 	}
@@ -162,8 +166,10 @@ func (f *goFile) replace(texts map[string]string) []byte {
 	var out []byte
 	at := 0
 	for _, name := range names {
-		out = append(append(out, f.src[at:f.lists[name].from]...), texts[name]...)
-		at = f.lists[name].to
+		l := f.lists[name]
+		out = append(out, f.src[at:l.from]...)
+		out = append(out, l.around[0]+texts[name]+l.around[1]...)
+		at = l.to
 	}
 	return append(out, f.src[at:]...)
 }
@@ -172,6 +178,7 @@ func (f *goFile) replace(texts map[string]string) []byte {
 // "var v []T" for the first literal of that type there ("F []T 2" the second).
 func (f *goFile) findLists() {
 	f.lists = map[string]*list{}
+	f.findImports()
 	for _, decl := range f.ast.Decls {
 		switch d := decl.(type) {
 		case *ast.FuncDecl:
@@ -182,14 +189,44 @@ func (f *goFile) findLists() {
 	}
 }
 
-func (f *goFile) findInDecl(d *ast.GenDecl) {
-	if d.Tok == token.IMPORT && d.Lparen.IsValid() {
-		var elems []elem
-		for _, spec := range d.Specs {
-			elems = append(elems, elem{spec, spec.(*ast.ImportSpec).Path.Value})
+// findImports adds the imports of a file that has at most one declaration of
+// them. One without brackets, or none at all, is a list, too.
+func (f *goFile) findImports() {
+	var imports *ast.GenDecl
+	for _, decl := range f.ast.Decls {
+		if d, ok := decl.(*ast.GenDecl); ok && d.Tok == token.IMPORT {
+			if imports != nil {
+				return
+			}
+			imports = d
 		}
-		f.add("import", d.Lparen, d.Rparen, elems)
 	}
+	switch {
+	case imports == nil:
+		at := f.offset(f.ast.Name.End())
+		if f.src[min(at, len(f.src)-1)] == '\n' {
+			f.lists["import"] = &list{from: at, to: at, around: [2]string{"\n\nimport (", ")"}}
+		}
+	case imports.Lparen.IsValid():
+		var elems []elem
+		for _, spec := range imports.Specs {
+			elems = append(elems, elem{spec, importKey(spec)})
+		}
+		f.add("import", imports.Lparen, imports.Rparen, elems)
+	default:
+		spec := imports.Specs[0]
+		body := "\t" + f.text(spec) + "\n"
+		f.lists["import"] = &list{
+			from: f.offset(spec.Pos()), to: f.offset(spec.End()),
+			items:  []item{{key: importKey(spec), body: body, norm: normalize(body)}},
+			around: [2]string{"(", ")"},
+		}
+	}
+}
+
+func importKey(spec ast.Spec) string { return spec.(*ast.ImportSpec).Path.Value }
+
+func (f *goFile) findInDecl(d *ast.GenDecl) {
 	for _, spec := range d.Specs {
 		switch s := spec.(type) {
 		case *ast.TypeSpec:

@@ -26,7 +26,10 @@ var patterns = []string{"audit", "cron", "dlq", "flags", "outbox", "progress", "
 
 // appOf is the app.go of a selection of patterns, three fields a group.
 func appOf(selected []string) app {
-	a := app{imports: []string{"\t\"context\"\n", "\t\"net/http\"\n", "\n"}}
+	a := app{}
+	if len(selected)%2 == 0 { // so that some have no imports at all
+		a.imports = []string{"\t\"context\"\n", "\t\"net/http\"\n", "\n"}
+	}
 	a.fields = []string{"\tmux *http.ServeMux\n", "\tcfg Config\n"}
 	for i, p := range patterns {
 		if i%3 == 0 {
@@ -45,7 +48,10 @@ func appOf(selected []string) app {
 
 func (a app) source(t failer) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "package main\n\nimport (\n%s)\n\n", strings.Join(a.imports, ""))
+	b.WriteString("package main\n\n")
+	if len(a.imports) > 0 {
+		fmt.Fprintf(&b, "import (\n%s)\n\n", strings.Join(a.imports, ""))
+	}
 	fmt.Fprintf(&b, "// App holds the parts.\ntype App struct {\n%s}\n\n", strings.Join(a.fields, ""))
 	fmt.Fprintf(&b, "func (a *App) parts() []part {\n\treturn []part{\n%s\t}\n}\n", strings.Join(a.parts, ""))
 	src, err := format.Source(b.Bytes())

@@ -245,9 +245,9 @@ func checkLaws(t failer, kind merge.Kind, o, a, b []byte) {
 func checkConflicts(t failer, kind merge.Kind, got merge.Result, o, a, b []byte) {
 	split := func(data []byte) []string {
 		lines := strings.Split(strings.ReplaceAll(string(data), "\r", ""), "\n")
-		if kind != merge.Text { // gofmt moves columns
+		if kind != merge.Text { // gofmt moves columns, and an import may come into brackets
 			for i, l := range lines {
-				lines[i] = strings.Join(strings.Fields(l), " ")
+				lines[i] = strings.TrimPrefix(strings.Join(strings.Fields(l), " "), "import ")
 			}
 		}
 		return lines
