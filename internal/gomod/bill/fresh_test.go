@@ -1,6 +1,7 @@
 package bill_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,9 +11,39 @@ import (
 
 	"github.com/seed-d146d9dc/scaffold/internal/gomod"
 	"github.com/seed-d146d9dc/scaffold/internal/gomod/bill"
+	"github.com/seed-d146d9dc/scaffold/internal/tree"
 )
 
 const root = "../../.."
+
+// TestTemplates resolves the service of all patterns where it stands, from the
+// embedded universe, and has the go command judge it.
+func TestTemplates(t *testing.T) {
+	t.Parallel()
+	files := tree.Tree{}
+	service := os.DirFS(filepath.Join(root, "templates", "service"))
+	err := fs.WalkDir(service, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(service, name)
+		files[name] = tree.File{Data: data}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, sum, err := gomod.Resolve("github.com/seed-d146d9dc/scaffold/templates/service", files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := tidyDiff(t, files, mod, sum); diff != "" {
+		t.Errorf("go mod tidy -diff:\n%s", diff)
+	}
+	if out, err := goIn(t, files, mod, sum, "GOFLAGS=-mod=readonly", "list", "-deps", "-test", "./..."); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
 
 // TestEmbeddedIsFresh compares the embedded universe with what the templates
 // import now and with this module's go.mod and go.sum. It needs neither the go
