@@ -27,6 +27,10 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS
 		return fmt.Errorf("read migrations: %w", err)
 	}
 	applied, err := provider.Up(ctx)
+	var partial *goose.PartialError
+	if errors.As(err, &partial) {
+		return fmt.Errorf("migration %s: %w", partial.Failed.Source.Path, partial.Err)
+	}
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

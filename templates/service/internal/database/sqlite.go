@@ -60,11 +60,11 @@ func Open(ctx context.Context, config Config) (*Pool, error) {
 	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: config.Path}).EscapedPath(), RawQuery: query.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", config.Path, err)
+		return nil, fmt.Errorf("DATABASE_PATH=%s: %w", config.Path, err)
 	}
 	db.SetMaxOpenConns(1)
 	if err := Ping(ctx, db); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", config.Path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("DATABASE_PATH=%s: %w", config.Path, err), db.Close())
 	}
 	return db, nil
 }
