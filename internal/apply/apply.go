@@ -8,7 +8,7 @@
 //
 //  1. Check: each file must still be what the plan read.
 //  2. Stage: the new files are written into .scaffold/stage, with a second
-//     (hard) link to each file that will be replaced, and synced.
+//     (hard) link to each file that will be replaced.
 //  3. Journal: the list of what is about to happen becomes the file
 //     .scaffold/stage/journal by one rename. Until here nothing that was there
 //     has been touched.
@@ -24,11 +24,15 @@
 // # What survives
 //
 // A process killed at any moment leaves a repository that Recover brings to
-// exactly before or exactly after. So does a loss of power, if the disk keeps
-// what fsync was told, where the change replaces or deletes a file: all of it is
-// synced first. A change that only adds files, as into a new directory, has
-// nothing of the owner's at stake and is not synced, but for its journal: after
-// a loss of power in the seconds that follow, files it added may be empty.
+// exactly before or exactly after.
+//
+// A loss of power is another matter, and syncing each file would cost more than
+// all else together. What takes the place of an owner's file is synced before
+// it does, and so is the journal: no content that was there can be lost to a
+// half-written one, as long as the disk keeps what fsync was told and the file
+// system keeps the order of renames, as those with a journal do. Files that are
+// only added are not synced: after a loss of power within seconds of the
+// command they may be empty or missing, and the command has to be run again.
 //
 // A replaced file keeps its permissions, but for the executable bit; it becomes
 // a new inode, so other hard links to it keep the old content.

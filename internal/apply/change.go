@@ -194,31 +194,27 @@ func stage(ctx context.Context, f fsys, steps []step, j *journal) (made bool, er
 	if err := f.mkdir(stageDir, 0o755); err != nil {
 		return made, failed(stageDir, err)
 	}
-	var written []string
-	durable := false
+	var replaced []string
 	for i, s := range steps {
 		if err := ctx.Err(); err != nil {
 			return made, err
-		}
-		if s.Before != nil {
-			durable = true
 		}
 		names, err := stageOne(f, i, s)
 		if err != nil {
 			return made, failed(s.Path, err)
 		}
-		written = append(written, names...)
-	}
-	if durable {
-		if err := f.flush(written); err != nil {
-			return made, failed(stageDir, err)
+		if s.Before != nil {
+			replaced = append(replaced, names...)
 		}
+	}
+	if err := f.flush(replaced); err != nil {
+		return made, failed(stageDir, err)
 	}
 	return made, j.write(f)
 }
 
 // stageOne writes the new file of one step and links the old one. It returns the
-// names that have to be synced.
+// names of what it wrote.
 func stageOne(f fsys, i int, s step) (written []string, err error) {
 	if s.After != nil {
 		perm, exact := s.After.Mode(), false
@@ -290,9 +286,6 @@ func commit(f fsys, steps []step, j *journal) error {
 			return err
 		}
 	}
-	if err := syncChanged(f, steps); err != nil {
-		return err
-	}
 	if err := f.rename(stageDir, doneDir); err != nil {
 		return failed(stageDir, err)
 	}
@@ -311,26 +304,6 @@ func untouched(f fsys, s step) error {
 	case err != nil || s.info == nil || !info.ModTime().Equal(s.info.ModTime()) ||
 		info.Size() != s.info.Size() || info.Mode() != s.info.Mode():
 		return &ChangedError{Paths: []string{s.Path}}
-	}
-	return nil
-}
-
-// syncChanged makes the renames durable, so that no part of them can be lost
-// after the journal is gone.
-func syncChanged(f fsys, steps []step) error {
-	dirs := map[string]bool{}
-	durable := false
-	for _, s := range steps {
-		durable = durable || s.Before != nil
-		if s.After != nil {
-			dirs[parent(s.Path)] = true
-		}
-	}
-	if !durable {
-		return nil
-	}
-	if err := f.flush(slices.Sorted(maps.Keys(dirs))); err != nil {
-		return failed(f.root.Name(), err)
 	}
 	return nil
 }

@@ -61,16 +61,13 @@ func (j *journal) write(f fsys) error {
 	if err := f.write(draft, append(text, '\n'), 0o644, false); err != nil {
 		return failed(journalFile, err)
 	}
-	if err := f.flush([]string{ownDir, stageDir}); err != nil {
-		return failed(journalFile, err)
-	}
 	if err := f.sync(draft); err != nil {
 		return failed(journalFile, err)
 	}
 	if err := f.rename(draft, journalFile); err != nil {
 		return failed(journalFile, err)
 	}
-	if err := f.sync(stageDir); err != nil {
+	if err := f.flush([]string{ownDir, stageDir}); err != nil {
 		return failed(journalFile, err)
 	}
 	return nil
@@ -204,7 +201,10 @@ func (a applier) recoverNew(ctx context.Context, f fsys, first string) (Outcome,
 	if there, err := exists(f, newName(first)); err != nil || !there {
 		return Outcome{}, err
 	}
-	return Outcome{State: Undone}, recoverNew(f, first)
+	if err := recoverNew(f, first); err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{State: Undone}, nil
 }
 
 // recoverNew removes what a run that made a new root left beside it.
@@ -271,20 +271,25 @@ func recoverStage(f fsys) (out Outcome, err error) {
 		}
 		out.State = Finished
 	}
+	var kept []string
 	if found.stage {
 		j, err := readJournal(f)
 		if err != nil {
 			return out, err
 		}
-		out.State = Undone
 		if j != nil {
-			if out.Kept, err = undo(f, j); err != nil {
+			if kept, err = undo(f, j); err != nil {
 				return out, fmt.Errorf("an interrupted change could not be undone: %w", err)
 			}
 		}
 	}
 	if found.stage || found.empty {
-		return out, clearStage(f, true)
+		if err := clearStage(f, true); err != nil {
+			return out, err
+		}
+	}
+	if found.stage {
+		out = Outcome{State: Undone, Kept: kept}
 	}
 	return out, nil
 }
