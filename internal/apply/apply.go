@@ -58,6 +58,30 @@ type Change struct {
 	After  *tree.File // as it shall be; nil: it shall be gone
 }
 
+// Diff returns the changes that turn before, as it was read from a root, into
+// after, by path.
+func Diff(before, after tree.Tree) []Change {
+	var changes []Change
+	for _, p := range before.Paths() {
+		b := before[p]
+		a, ok := after[p]
+		switch {
+		case !ok:
+			changes = append(changes, Change{Path: p, Before: &b})
+		case !a.Equal(b):
+			changes = append(changes, Change{Path: p, Before: &b, After: &a})
+		}
+	}
+	for _, p := range after.Paths() {
+		if _, ok := before[p]; !ok {
+			a := after[p]
+			changes = append(changes, Change{Path: p, After: &a})
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
+	return changes
+}
+
 // Apply makes all the changes below the directory root, or none. It makes root
 // itself if it does not exist. Changes that change nothing are checked, and
 // write nothing.
@@ -161,7 +185,7 @@ func open(root string) (place, error) {
 			return place{root: r, dir: dir, missing: strings.Join(missing, "/")}, nil
 		}
 		// A dangling link does not exist for OpenRoot, yet stands in the way.
-		if _, lerr := os.Lstat(dir); lerr == nil || !errors.Is(err, fs.ErrNotExist) || filepath.Dir(dir) == dir {
+		if _, lerr := os.Lstat(dir); lerr == nil || !errors.Is(err, fs.ErrNotExist) || filepath.Dir(dir) == dir { //nolint:gosec // the user's own word for where to work
 			return place{}, fmt.Errorf("%s: can't be opened as a directory: %w", dir, reason(err))
 		}
 		missing = append(missing, filepath.Base(dir))

@@ -174,6 +174,21 @@ func TestApplyMakesTheRoot(t *testing.T) {
 	}
 }
 
+func TestDiff(t *testing.T) {
+	t.Parallel()
+	before := tree.Tree{"same": *file("1"), "mode": *file("1"), "gone": *file("1"), "text": *file("1")}
+	after := tree.Tree{"same": *file("1"), "mode": *program("1"), "new": *file("1"), "text": *file("2")}
+	want := []Change{
+		{"gone", file("1"), nil},
+		{"mode", file("1"), program("1")},
+		{"new", nil, file("1")},
+		{"text", file("1"), file("2")},
+	}
+	if diff := cmp.Diff(want, Diff(before, after)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestApplyRefuses(t *testing.T) {
 	t.Parallel()
 	symlink := func(to, at string) func(*testing.T, string) {

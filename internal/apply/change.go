@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -58,11 +59,6 @@ func check(f fsys, changes []Change) ([]step, *journal, error) {
 	}
 	c := checker{dir: worktree.Open(root), names: map[string]map[string]string{}, made: map[string]bool{}}
 	defer func() { _ = c.dir.Close() }()
-	if info, err := c.dir.Lstat(ownDir); err == nil && !info.IsDir() {
-		return nil, nil, fmt.Errorf("%s: is a file where a directory should be; move it away", ownDir)
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
-	}
 	var steps []step
 	var changed []string
 	for _, ch := range changes {
@@ -189,7 +185,7 @@ func stage(ctx context.Context, f fsys, steps []step, j *journal) (made bool, er
 	case err == nil:
 		made = true
 	case !errors.Is(err, fs.ErrExist):
-		return false, failed(ownDir, err)
+		return false, failed(filepath.Join(f.root.Name(), ownDir), err)
 	}
 	if err := f.mkdir(stageDir, 0o755); err != nil {
 		return made, failed(stageDir, err)

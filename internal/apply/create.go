@@ -30,7 +30,10 @@ func create(ctx context.Context, f fsys, at place, changes []Change) error {
 		return &ChangedError{Paths: []string{top}}
 	}
 	stage := newName(at.first())
-	err := fill(ctx, f, stage+at.missing[len(at.first()):], changes)
+	if err := f.mkdir(stage, 0o755); err != nil {
+		return failed(top, err)
+	}
+	err := fill(ctx, f, stage, at.missing[len(at.first()):], changes)
 	if err == nil {
 		if err = f.rename(stage, at.first()); err == nil {
 			return nil
@@ -43,9 +46,9 @@ func create(ctx context.Context, f fsys, at place, changes []Change) error {
 	return err
 }
 
-// fill writes the new files below the directory base, which it makes.
-func fill(ctx context.Context, f fsys, base string, changes []Change) error {
-	made := map[string]bool{".": true}
+// fill writes the new files below stage and, in there, below.
+func fill(ctx context.Context, f fsys, stage, below string, changes []Change) error {
+	made := map[string]bool{stage: true}
 	for _, c := range changes {
 		if c.After == nil {
 			continue
@@ -53,7 +56,7 @@ func fill(ctx context.Context, f fsys, base string, changes []Change) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p := base + "/" + c.Path
+		p := stage + below + "/" + c.Path
 		if err := mkdirAll(f, made, parent(p)); err != nil {
 			return failed(c.Path, err)
 		}

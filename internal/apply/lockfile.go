@@ -22,6 +22,11 @@ func lockFile(dir string) (*os.File, error) {
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return nil, err
 	}
+	root, err := os.OpenRoot(cache)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }()
 	sum := sha256.Sum256([]byte(dir))
-	return os.OpenFile(filepath.Join(cache, hex.EncodeToString(sum[:16])), os.O_RDWR|os.O_CREATE, 0o600)
+	return root.OpenFile(hex.EncodeToString(sum[:16]), os.O_RDWR|os.O_CREATE, 0o600)
 }

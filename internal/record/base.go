@@ -27,7 +27,8 @@ var fixed = tree.Tree{
 	Dir + "/README.md": {Data: []byte(`This folder holds the files of this service as scaffold last wrote them. It is
 what ` + "`scaffold add`, `update` and `check`" + ` compare your files with, so that your edits
 are kept. Commit it; don't edit it. Where two branches meet, git merges it by
-itself.
+itself. The names end in .base, or .xbase for an executable file, so that no tool
+takes a copy for the real thing.
 `)},
 	// Two branches that add different lines to one file both keep them. No
 	// conversion of any kind may touch the bytes.
