@@ -1,0 +1,237 @@
+// Package golden holds what comes out of scaffold, as its tests expect it:
+// whole services, each a Go module of its own that opens, builds and tests where
+// it stands, and for each pattern one page of what it adds to the base service.
+//
+// After a change of a template, go test ./golden -update writes them anew, and
+// the difference is what users get.
+package golden
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aymanbagabas/go-udiff"
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/seed-d146d9dc/scaffold/internal/catalog"
+	"github.com/seed-d146d9dc/scaffold/internal/render"
+	"github.com/seed-d146d9dc/scaffold/internal/tree"
+	"github.com/seed-d146d9dc/scaffold/templates"
+)
+
+var update = flag.Bool("update", false, "write what comes out now as what is expected")
+
+// services are the selections that are kept whole. The base and everything
+// bound what there is; the three between are what people first ask for.
+func services(c *catalog.Catalog) []service {
+	var everything []string
+	for _, p := range c.Patterns {
+		everything = append(everything, p.Name)
+	}
+	return []service{
+		{"base", nil, nil},
+		{"live", []string{"sse", "pubsub"}, nil},
+		{"jobs", []string{"workers", "jobstatus"}, map[string]string{"database": "postgres"}},
+		{"uploads", []string{"upload"}, nil},
+		{"everything", everything, nil},
+	}
+}
+
+type service struct {
+	name     string
+	patterns []string
+	options  map[string]string
+}
+
+func load(t testing.TB) *catalog.Catalog {
+	t.Helper()
+	c, err := catalog.Load(templates.FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func renderService(t testing.TB, c *catalog.Catalog, s service) tree.Tree {
+	t.Helper()
+	selection, _, err := c.Resolve(s.patterns, s.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	selection.Name, selection.Module = s.name, "example.com/"+s.name
+	out, err := render.Render(c, selection)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestServices(t *testing.T) {
+	c := load(t)
+	for _, s := range services(c) {
+		t.Run(s.name, func(t *testing.T) {
+			got := renderService(t, c, s)
+			if *update {
+				write(t, s.name, got)
+			}
+			want := read(t, s.name)
+			if diff := gocmp.Diff(want.Paths(), got.Paths()); diff != "" {
+				t.Fatalf("the files of golden/%s (-golden +now; write them anew with go test ./golden -update):\n%s", s.name, diff)
+			}
+			for _, p := range got.Paths() {
+				if !got[p].Equal(want[p]) {
+					t.Errorf("golden/%s/%s (-golden +now; write it anew with go test ./golden -update):\n%s",
+						s.name, p, udiff.Unified("golden", "now", string(want[p].Data), string(got[p].Data)))
+				}
+			}
+		})
+	}
+}
+
+// Each service passes its own tests, as its owner would run them, where it
+// stands.
+func TestServicesPassTheirTests(t *testing.T) {
+	for _, s := range services(load(t)) {
+		t.Run(s.name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), "go", "test", "./...") //nolint:gosec // a constant command
+			cmd.Dir = s.name
+			cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly")
+			if output, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("go test ./... in golden/%s: %v\n%s", s.name, err, output)
+			}
+		})
+	}
+}
+
+// What each pattern adds to the base service, with what it requires, stands in
+// one file: new files whole, but for generated sums, and changes as a diff.
+func TestPatterns(t *testing.T) {
+	c := load(t)
+	base := renderService(t, c, service{name: "orders"})
+	var names []string
+	for _, p := range c.Patterns {
+		names = append(names, p.Name+".txt")
+		t.Run(p.Name, func(t *testing.T) {
+			below := base
+			if len(p.Requires) > 0 {
+				below = renderService(t, c, service{name: "orders", patterns: p.Requires})
+			}
+			with := renderService(t, c, service{name: "orders", patterns: []string{p.Name}})
+			got := added(p, below, with)
+			file := filepath.Join("patterns", p.Name+".txt")
+			if *update {
+				writeFile(t, file, tree.File{Data: got})
+			}
+			want, err := os.ReadFile(file) //nolint:gosec // a pattern's name
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("golden/%s (-golden +now; write it anew with go test ./golden -update):\n%s",
+					file, udiff.Unified("golden", "now", string(want), string(got)))
+			}
+		})
+	}
+	entries, err := os.ReadDir("patterns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !slices.Contains(names, e.Name()) {
+			t.Errorf("golden/patterns/%s: there is no such pattern any more; remove it", e.Name())
+		}
+	}
+}
+
+// added tells what p brings to a service that has what it requires.
+func added(p *catalog.Pattern, below, with tree.Tree) []byte {
+	var out bytes.Buffer
+	on := "the base service"
+	if len(p.Requires) > 0 {
+		on = "a service with " + strings.Join(p.Requires, " and ")
+	}
+	fmt.Fprintf(&out, "What %s adds to %s. New files are whole, changed ones a diff.\n", p.Name, on)
+	var changed, created []string
+	for _, path := range with.Paths() {
+		old, ok := below[path]
+		switch {
+		case !ok:
+			created = append(created, path)
+		case !old.Equal(with[path]):
+			changed = append(changed, path)
+		}
+	}
+	for _, path := range changed {
+		if path == "go.sum" {
+			n := bytes.Count(with[path].Data, []byte("\n")) - bytes.Count(below[path].Data, []byte("\n"))
+			fmt.Fprintf(&out, "\n-- go.sum --\n%+d lines\n", n)
+			continue
+		}
+		fmt.Fprintf(&out, "\n-- %s --\n%s", path, udiff.Unified("a/"+path, "b/"+path, string(below[path].Data), string(with[path].Data)))
+	}
+	for _, path := range created {
+		fmt.Fprintf(&out, "\n-- %s --\n%s", path, with[path].Data)
+	}
+	return out.Bytes()
+}
+
+// write makes dir hold the tree and nothing else.
+func write(t testing.TB, dir string, files tree.Tree) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range files.Paths() {
+		writeFile(t, filepath.Join(dir, filepath.FromSlash(p)), files[p])
+	}
+}
+
+func writeFile(t testing.TB, file string, f tree.File) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, f.Data, f.Mode()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// read returns the files below dir, but for what running the service leaves.
+func read(t testing.TB, dir string) tree.Tree {
+	t.Helper()
+	files := make(tree.Tree)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name == "data" || name == "bin" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		data, err := os.ReadFile(path) //nolint:gosec // below dir
+		files[filepath.ToSlash(name)] = tree.File{Data: data, Exec: info.Mode()&0o100 != 0}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
