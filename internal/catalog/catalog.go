@@ -38,6 +38,10 @@ type Family struct {
 	Patterns []string `yaml:"patterns" json:"patterns"`
 }
 
+// Foundation is the family of what other patterns stand on. Its patterns come
+// when one requires them; a user is not asked for them, but may add them.
+const Foundation = "foundation"
+
 // A Pattern is one thing that a service can have. Its file names say which
 // files belong to it; the rest stands in its manifest.
 type Pattern struct {

@@ -87,11 +87,11 @@ func (c *Catalog) resolveOptions(s Selection, options map[string]string) (map[st
 			for _, o := range c.Options {
 				names = append(names, o.Name)
 			}
-			return nil, &UnknownError{Kind: "option", Name: name, Nearest: nearest(name, names), See: "there are: " + strings.Join(names, ", ")}
+			return nil, &UnknownError{Kind: "option", Name: name, Nearest: Nearest(name, names), See: "there are: " + strings.Join(names, ", ")}
 		}
 		if !slices.Contains(o.ValueNames(), value) {
 			values := strings.Join(o.ValueNames(), ", ")
-			return nil, &UnknownError{Kind: "value of " + name, Name: value, Nearest: nearest(value, o.ValueNames()), See: "there are: " + values}
+			return nil, &UnknownError{Kind: "value of " + name, Name: value, Nearest: Nearest(value, o.ValueNames()), See: "there are: " + values}
 		}
 		if !s.Has(o.Pattern) {
 			return nil, fmt.Errorf("%s=%s: no selected pattern uses the option %s: leave it out, or add %s", name, value, name, o.Pattern)
@@ -114,12 +114,12 @@ func (c *Catalog) unknownPattern(name string) error {
 	for _, p := range c.Patterns {
 		names = append(names, p.Name)
 	}
-	return &UnknownError{Kind: "pattern", Name: name, Nearest: nearest(name, names), See: "see `scaffold list`"}
+	return &UnknownError{Kind: "pattern", Name: name, Nearest: Nearest(name, names), See: "see `scaffold list`"}
 }
 
-// nearest returns up to three of names that were perhaps meant by name, the
+// Nearest returns up to three of names that were perhaps meant by name, the
 // likeliest first: those that it abbreviates or that are a few slips away.
-func nearest(name string, names []string) []string {
+func Nearest(name string, names []string) []string {
 	name = strings.ToLower(name)
 	slips := max(1, len(name)/3)
 	distances := make(map[string]int)

@@ -1,0 +1,122 @@
+package ask
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/AlecAivazis/survey/v2"
+	"github.com/AlecAivazis/survey/v2/core"
+	"github.com/AlecAivazis/survey/v2/terminal"
+
+	"github.com/seed-d146d9dc/scaffold/internal/catalog"
+)
+
+// Patterns asks which of the patterns to take, in the catalog's order. The
+// families' titles stand in the lines, so that typing finds a pattern by its
+// family, its name or a word of its summary.
+func (t *Terminal) Patterns(question string, c *catalog.Catalog, patterns []*catalog.Pattern) ([]string, error) {
+	columns, _ := t.size()
+	names := make([]string, len(patterns))
+	lines := make([]string, len(patterns))
+	texts := make([]string, len(patterns))
+	for i, p := range patterns {
+		names[i] = p.Name
+		family := c.FamilyOf(p).Title
+		lines[i] = cut(fmt.Sprintf("%s · %s – %s", family, p.Name, p.Summary), columns-8)
+		// On a narrow screen the end of a line is not seen, and still searched.
+		texts[i] = strings.Join([]string{family, p.Name, p.Title, p.Summary, p.Guidance.Use}, " ")
+	}
+	p := &survey.MultiSelect{
+		Message:  question,
+		Options:  lines,
+		Help:     "Take none for a service without patterns: `scaffold add` adds them at any time, and `scaffold explain PATTERN` says when each is the right one.",
+		PageSize: t.page(question, multiHint, len(lines)),
+		Filter:   searcher(texts),
+	}
+	var at []int
+	if err := t.ask(many{p, names}, &at, nil); err != nil {
+		return nil, err
+	}
+	chosen := make([]string, len(at))
+	for i, n := range at {
+		chosen[i] = names[n]
+	}
+	return chosen, nil
+}
+
+// many and one show the names of what was chosen when the question is over,
+// instead of the whole lines.
+type (
+	many struct {
+		*survey.MultiSelect
+		names []string
+	}
+	one struct {
+		*survey.Select
+		names []string
+	}
+)
+
+// Cleanup implements survey.Prompt.
+func (m many) Cleanup(config *survey.PromptConfig, answer any) error {
+	chosen := answer.([]core.OptionAnswer)
+	short := make([]core.OptionAnswer, len(chosen))
+	for i, a := range chosen {
+		short[i].Value = m.names[a.Index]
+	}
+	if len(short) == 0 {
+		short = []core.OptionAnswer{{Value: "none"}}
+	}
+	return m.MultiSelect.Cleanup(config, short)
+}
+
+// Cleanup implements survey.Prompt.
+func (o one) Cleanup(config *survey.PromptConfig, answer any) error {
+	return o.Select.Cleanup(config, core.OptionAnswer{Value: o.names[answer.(core.OptionAnswer).Index]})
+}
+
+// searcher returns a filter over texts that stand for the options: those that
+// have each word of what was typed, or all if none has. survey panics when the
+// list is empty and a key is pressed that moves in it.
+func searcher(texts []string) func(typed, line string, i int) bool {
+	folded := make([]string, len(texts))
+	for i, text := range texts {
+		folded[i] = strings.ToLower(text)
+	}
+	matches := func(words []string, i int) bool {
+		for _, w := range words {
+			if !strings.Contains(folded[i], w) {
+				return false
+			}
+		}
+		return true
+	}
+	return func(typed, _ string, i int) bool {
+		words := strings.Fields(strings.ToLower(typed))
+		if matches(words, i) {
+			return true
+		}
+		for j := range folded {
+			if matches(words, j) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// cut shortens s to a number of cells, since survey counts a line that wraps
+// wrongly and draws over it.
+func cut(s string, cells int) string {
+	if terminal.StringWidth(s) <= cells {
+		return s
+	}
+	end := 0
+	for i := range s {
+		if terminal.StringWidth(s[:i]) > max(0, cells-1) {
+			break
+		}
+		end = i
+	}
+	return s[:end] + "…"
+}

@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-d146d9dc/scaffold/internal/catalog"
+	"github.com/seed-d146d9dc/scaffold/internal/record"
+)
+
+type addOptions struct {
+	changeOptions
+	patterns []string
+	set      []string
+}
+
+func newAdd(a *app, runF func(context.Context, *addOptions) error) *cobra.Command {
+	o := new(addOptions)
+	cmd := &cobra.Command{
+		Use:   "add PATTERN...",
+		Short: "Add patterns to the service in this folder",
+		Long: `Add patterns to the service in this folder or above, with all that they require.
+
+What you edited is kept: a file that both you and the templates changed is merged.
+Where that can't be done, a terminal is asked file by file; without one nothing
+is written and the exit code is 3. A pattern that is there already changes nothing.`,
+		Example: `  scaffold add dlq
+  scaffold add sse pubsub --yes
+  scaffold add jobstatus --set database=postgres --dry-run`,
+		GroupID: groupChange,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.patterns = splitNames(args)
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			doc := &document{Command: "add"}
+			return a.close(doc, &o.changeOptions, runAdd(cmd.Context(), a, o, doc))
+		},
+		ValidArgsFunction: a.patternArgs,
+	}
+	f := cmd.Flags()
+	f.StringSliceVarP(&o.set, "set", "s", nil, "option=value, comma-separated")
+	f.StringVarP(&o.dir, "dir", "d", ".", "folder of the service")
+	o.flags(cmd)
+	o.conflictFlag(cmd)
+	completeOptions(a, cmd, "set")
+	completeFolders(cmd, "dir")
+	return cmd
+}
+
+// splitNames takes names that are separated by commas, too.
+func splitNames(args []string) []string {
+	var names []string
+	for _, arg := range args {
+		names = append(names, strings.FieldsFunc(arg, func(r rune) bool { return r == ',' })...)
+	}
+	return names
+}
+
+func runAdd(ctx context.Context, a *app, o *addOptions, doc *document) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	set, err := settings(o.set)
+	if err != nil {
+		return err
+	}
+	c, err := a.catalog()
+	if err != nil {
+		return err
+	}
+	for _, name := range o.patterns {
+		if _, err := c.Find(name); err != nil {
+			return err
+		}
+	}
+	terminal := a.terminalFor(&o.changeOptions)
+	if len(o.patterns) == 0 && terminal == nil {
+		return usagef("which patterns? Say `scaffold add PATTERN...` (see `scaffold list`)")
+	}
+	s, err := a.open(ctx, o.dir)
+	if err != nil {
+		return err
+	}
+	before, _, err := resolve(c, s.manifest)
+	if err != nil {
+		return inManifest(err)
+	}
+	if len(o.patterns) == 0 {
+		rest := offered(c, before)
+		if len(rest) == 0 {
+			a.printf("%s has every pattern.\n", s.manifest.Name)
+			doc.Result = resultUnchanged
+			return nil
+		}
+		if o.patterns, err = terminal.Patterns("Patterns to add:", c, rest); err != nil {
+			return err
+		}
+	}
+	want := s.manifest
+	want.Patterns = slices.Clone(want.Patterns)
+	var fresh []string
+	for _, name := range o.patterns {
+		switch {
+		case !before.Has(name):
+			want.Patterns, fresh = append(want.Patterns, name), append(fresh, name)
+		case !o.json:
+			a.printf("%s: is there already%s.\n", name, because(c, s.manifest, name))
+		}
+	}
+	want.Options = merged(s.manifest.Options, set)
+	if len(fresh) == 0 && len(set) == 0 {
+		doc.Service, doc.Result = describe(s.manifest, before), resultUnchanged
+		if !o.json {
+			a.printf("Nothing to do.\n")
+		}
+		return nil
+	}
+	if terminal != nil {
+		if err := askOptions(terminal, c, &want, before); err != nil {
+			return err
+		}
+	}
+	title := fmt.Sprintf("%s: adding %s", s.manifest.Name, strings.Join(fresh, ", "))
+	if len(fresh) == 0 {
+		title = fmt.Sprintf("%s: setting %s", s.manifest.Name, optionsLine(set))
+	}
+	d, err := a.change(ctx, s, want, &o.changeOptions, doc, title)
+	if err != nil || o.json {
+		return err
+	}
+	a.printAdded(c, d, fresh, o.dryRun)
+	return nil
+}
+
+// merged returns options with those of set put over them.
+func merged(options, set map[string]string) map[string]string {
+	out := make(map[string]string, len(options)+len(set))
+	for name, value := range options {
+		out[name] = value
+	}
+	for name, value := range set {
+		out[name] = value
+	}
+	return out
+}
+
+// because says why a pattern that the manifest does not list is there.
+func because(c *catalog.Catalog, m record.Manifest, name string) string {
+	if slices.Contains(m.Patterns, name) {
+		return ""
+	}
+	_, added, err := c.Resolve(m.Patterns, nil)
+	if err != nil {
+		return ""
+	}
+	for _, x := range added {
+		if x.Pattern == name {
+			return ": " + x.By + " requires it"
+		}
+	}
+	return ""
+}
+
+func (a *app) printAdded(c *catalog.Catalog, d *draft, fresh []string, dryRun bool) {
+	if dryRun {
+		a.printf("Nothing was written (--dry-run).\n")
+		return
+	}
+	a.printf("Done: %s.\n", tally(d.plan))
+	a.printMarked(d)
+	a.printEngines(c, d.selection)
+	for _, name := range fresh {
+		p, _ := c.Pattern(name)
+		page := "docs/patterns/" + name + ".md"
+		if _, ok := d.next[page]; ok {
+			a.printf("%s says how to use and operate it.\n", page)
+		}
+		more := slices.DeleteFunc(slices.Clone(p.Suggests), d.selection.Has)
+		if len(more) > 0 {
+			a.printf("%s often goes with %s (see `scaffold explain`).\n", name, strings.Join(more, ", "))
+		}
+	}
+}

@@ -1,0 +1,272 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-d146d9dc/scaffold/internal/apply"
+	"github.com/seed-d146d9dc/scaffold/internal/ask"
+	"github.com/seed-d146d9dc/scaffold/internal/catalog"
+	"github.com/seed-d146d9dc/scaffold/internal/gomod"
+	"github.com/seed-d146d9dc/scaffold/internal/plan"
+	"github.com/seed-d146d9dc/scaffold/internal/record"
+	"github.com/seed-d146d9dc/scaffold/internal/render"
+	"github.com/seed-d146d9dc/scaffold/internal/tree"
+	"github.com/seed-d146d9dc/scaffold/internal/worktree"
+)
+
+// builtin is the pack that comes with scaffold.
+const builtin = "builtin"
+
+// A changeOptions is what all commands that change a service have in common.
+type changeOptions struct {
+	dir       string
+	dryRun    bool
+	json      bool
+	yes       bool
+	conflicts string
+}
+
+func (o *changeOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&o.dryRun, "dry-run", false, "show the plan and write nothing")
+	f.BoolVar(&o.json, "json", false, "print the plan and its result as one JSON document, and ask nothing")
+	f.BoolVarP(&o.yes, "yes", "y", false, "ask nothing, and write")
+}
+
+func (o *changeOptions) conflictFlag(cmd *cobra.Command) {
+	policies := []string{string(plan.Markers), string(plan.Mine), string(plan.Theirs)}
+	cmd.Flags().StringVar(&o.conflicts, "conflicts", "", "decide conflicts beforehand: markers, mine or theirs")
+	complete(cmd, "conflicts", policies)
+}
+
+func (o *changeOptions) check() error {
+	switch plan.Policy(o.conflicts) {
+	case "", plan.Markers, plan.Mine, plan.Theirs:
+		return nil
+	}
+	return usagef("--conflicts=%s: no such choice; use markers, mine or theirs", o.conflicts)
+}
+
+// terminal returns where to ask, or nil if nothing is to be asked.
+func (a *app) terminalFor(o *changeOptions) *ask.Terminal {
+	if o.yes || o.json {
+		return nil
+	}
+	return a.terminal()
+}
+
+// A draft is a change to a service, worked out and not made.
+type draft struct {
+	*service
+	want      record.Manifest
+	selection catalog.Selection
+	// added are the patterns that come because another one requires them.
+	added []catalog.Added
+	next  tree.Tree
+	plan  plan.Plan
+}
+
+// draft works out how the service becomes what want says. It writes nothing.
+func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
+	c, err := a.catalog()
+	if err != nil {
+		return nil, err
+	}
+	d := &draft{service: s, want: want}
+	if d.selection, d.added, err = resolve(c, want); err != nil {
+		return nil, err
+	}
+	d.want.Options = d.selection.Options
+	d.want.Packs = maps.Clone(want.Packs)
+	if d.want.Packs == nil {
+		d.want.Packs = map[string]string{}
+	}
+	d.want.Packs[builtin] = version
+	if s.text != nil {
+		before, _, err := c.Resolve(s.manifest.Patterns, nil)
+		if err != nil {
+			return nil, err
+		}
+		d.added = slices.DeleteFunc(d.added, func(added catalog.Added) bool { return before.Has(added.Pattern) })
+	}
+	if d.next, err = render.Render(c, d.selection); err != nil {
+		return nil, err
+	}
+	paths := slices.Collect(maps.Keys(d.next))
+	for p := range s.base {
+		if _, ok := d.next[p]; !ok {
+			paths = append(paths, p)
+		}
+	}
+	work, err := worktree.Read(s.root, paths, s.base)
+	if err != nil {
+		return nil, err
+	}
+	if mod, ok := work["go.mod"]; ok {
+		if err := gomod.CheckFile("go.mod", mod.Data); err != nil {
+			return nil, err
+		}
+	}
+	d.plan = plan.Make(s.base, d.next, work)
+	return d, nil
+}
+
+// resolve makes a manifest a selection.
+func resolve(c *catalog.Catalog, m record.Manifest) (catalog.Selection, []catalog.Added, error) {
+	if err := checkName(m.Name, c); err != nil {
+		return catalog.Selection{}, nil, err
+	}
+	if err := gomod.CheckModulePath(m.Module); err != nil {
+		return catalog.Selection{}, nil, &usageError{err}
+	}
+	s, added, err := c.Resolve(m.Patterns, m.Options)
+	if err != nil {
+		return s, added, &usageError{err}
+	}
+	s.Name, s.Module = m.Name, m.Module
+	return s, added, nil
+}
+
+// changes are all files that the change writes: the service's own, what is
+// recorded of them, and the manifest.
+func (d *draft) changes() ([]apply.Change, error) {
+	var changes []apply.Change
+	for _, step := range d.plan.Changes() {
+		changes = append(changes, apply.Change{Path: step.Path, Before: step.Work, After: step.After})
+	}
+	// Of the record, only what differs: it is as large as the service.
+	before, after := record.Files(d.base), record.Files(d.next)
+	fixed := record.Files(nil).Paths()
+	standing, err := worktree.Read(d.root, fixed, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range fixed {
+		delete(before, p)
+	}
+	maps.Copy(before, standing)
+	paths := append(before.Paths(), after.Paths()...)
+	slices.Sort(paths)
+	for _, p := range slices.Compact(paths) {
+		old, next := at(before, p), at(after, p)
+		if old == nil || next == nil || !old.Equal(*next) {
+			changes = append(changes, apply.Change{Path: p, Before: old, After: next})
+		}
+	}
+	text, err := d.want.Update(d.text)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	manifest := apply.Change{Path: record.ManifestFile, After: &tree.File{Data: text}}
+	if d.text != nil {
+		stands, err := worktree.Read(d.root, []string{record.ManifestFile}, nil)
+		if err != nil {
+			return nil, err
+		}
+		file := tree.File{Data: d.text, Exec: stands[record.ManifestFile].Exec}
+		manifest.Before, manifest.After.Exec = &file, file.Exec
+	}
+	return append(changes, manifest), nil
+}
+
+func at(t tree.Tree, path string) *tree.File {
+	if f, ok := t[path]; ok {
+		return &f
+	}
+	return nil
+}
+
+// change makes a service what want says: the one way in which anything is
+// written. title is said above the plan.
+func (a *app) change(ctx context.Context, s *service, want record.Manifest, o *changeOptions, doc *document, title string) (*draft, error) {
+	d, err := a.draft(s, want)
+	if err != nil {
+		return nil, err
+	}
+	if o.conflicts != "" {
+		d.plan = d.plan.Resolve(plan.Policy(o.conflicts))
+	}
+	doc.draft(d)
+	if !o.json {
+		a.printDraft(title, d, o.dryRun)
+	}
+	terminal := a.terminalFor(o)
+	if !o.dryRun && terminal != nil {
+		if err := a.decide(terminal, d); err != nil {
+			return nil, err
+		}
+	}
+	doc.draft(d)
+	if n := len(d.plan.Conflicts()); n > 0 {
+		return nil, fmt.Errorf("%s: %w", count(n, "conflict"), errConflicts)
+	}
+	changes, err := d.changes()
+	if err != nil {
+		return nil, err
+	}
+	if o.dryRun {
+		return d, nil
+	}
+	if terminal != nil {
+		ok, err := terminal.Confirm("Write it?")
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, errDeclined
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := apply.Apply(ctx, s.root, changes); err != nil {
+		return nil, err
+	}
+	doc.Result = resultWritten
+	return d, nil
+}
+
+// decide asks for each conflict of the draft what to do.
+func (a *app) decide(terminal *ask.Terminal, d *draft) error {
+	for _, step := range d.plan.Conflicts() {
+		choices := conflictChoices(step)
+		for {
+			chosen, err := terminal.One(step.Path+": "+step.Why+".", string(plan.Mine), choices)
+			if err != nil {
+				return err
+			}
+			if chosen == showChoice {
+				a.printConflict(step)
+				continue
+			}
+			if d.plan, err = d.plan.ResolvePath(step.Path, plan.Policy(chosen)); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	return nil
+}
+
+const showChoice = "show"
+
+func conflictChoices(s plan.Step) []ask.Choice {
+	summaries := map[plan.Policy]string{
+		plan.Mine:    "keep my file as it is",
+		plan.Theirs:  "take the file of the templates",
+		plan.Markers: "write both, with conflict markers to edit",
+	}
+	if s.Next == nil {
+		summaries[plan.Theirs] = "delete it, with my changes"
+	}
+	var choices []ask.Choice
+	for _, p := range s.Conflict.Choices {
+		choices = append(choices, ask.Choice{Name: string(p), Summary: summaries[p]})
+	}
+	return append(choices, ask.Choice{Name: showChoice, Summary: "show how they differ"})
+}

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/seed-d146d9dc/scaffold/internal/ask"
+	"github.com/seed-d146d9dc/scaffold/internal/catalog"
+)
+
+// What the process exits with.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2 // a mistake in what was typed, or in scaffold.yaml
+	exitConflicts   = 3 // conflicts are to be decided, and nothing was written
+	exitInterrupted = 130
+)
+
+// A usageError is a mistake in what was typed, or in scaffold.yaml.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+var (
+	// errConflicts ends a command that must not decide them by itself.
+	errConflicts = errors.New("nothing was written; decide with --conflicts=markers, mine or theirs, or run this at a terminal to decide file by file")
+	// errDeclined ends a command whose plan the person said no to.
+	errDeclined = errors.New("nothing was written: the plan was not confirmed")
+)
+
+// exitCode says what the process exits with after err.
+func exitCode(err error) int {
+	var usage *usageError
+	var unknown *catalog.UnknownError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, ask.ErrInterrupted), errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, errConflicts):
+		return exitConflicts
+	case errors.As(err, &usage), errors.As(err, &unknown):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// report prints err, on one line, and returns the exit code.
+func (a *app) report(err error) int {
+	code := exitCode(err)
+	switch code {
+	case exitDone:
+	case exitInterrupted:
+		a.notef("interrupted: nothing was written")
+	default:
+		a.notef("%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return code
+}
+
+// notef prints a line beside what the command prints.
+func (a *app) notef(format string, args ...any) {
+	_, _ = fmt.Fprintf(a.err, "scaffold: "+format+"\n", args...)
+}
+
+// printf prints what the command is for. That it can't be printed is noticed by
+// who reads it.
+func (a *app) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(a.out, format, args...)
+}
