@@ -87,6 +87,8 @@ type Engine struct {
 	Variable string `yaml:"variable" json:"variable"`
 	// Value is what the variable is set to beside the compose file's service.
 	Value string `yaml:"value" json:"-"`
+	// Environment is what else has to be set beside Value.
+	Environment map[string]string `yaml:"environment" json:"-"`
 	// Option, as name=value, says that the engine is there with this value only.
 	Option string `yaml:"option" json:"option,omitempty"`
 	// Compose is the engine's entry under services: in compose.yaml.

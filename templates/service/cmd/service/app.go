@@ -4,6 +4,7 @@ import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/sse"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/upload"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers"
 )
 
@@ -19,6 +20,7 @@ type App struct {
 	pubsub   *pubsub.Bus
 	sse      *sse.Hub
 	workers  *workers.Pool
+	upload   *upload.Uploads
 }
 
 // parts lists the service's parts in the order in which they are set up; they
@@ -29,5 +31,6 @@ func (a *App) parts() []part {
 		{"pubsub", a.setupPubsub},
 		{"sse", a.setupSSE},
 		{"workers", a.setupWorkers},
+		{"upload", a.setupUpload},
 	}
 }

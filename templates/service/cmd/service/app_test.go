@@ -6,4 +6,5 @@ import "testing"
 var testEnv = []func(testing.TB) map[string]string{
 	databaseTestEnv,
 	pubsubTestEnv,
+	uploadTestEnv,
 }
