@@ -92,7 +92,8 @@ func (s *Uploads) handleCreate(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := view(u)
 	if u.PartSize == 0 {
-		requests, err := s.Sign(r.Context(), u, []Part{{Number: 1, SHA256: u.SHA256}})
+		whole := Part{Number: 1, SHA256: u.SHA256}
+		requests, err := s.Sign(r.Context(), u, []Part{whole})
 		if err != nil {
 			return problem(err)
 		}

@@ -152,7 +152,8 @@ func begin(t testing.TB, s *Uploads, b []byte) (Upload, [][]byte) {
 
 func signOne(t testing.TB, s *Uploads, u Upload, number int, checksum string) Request {
 	t.Helper()
-	requests, err := s.Sign(t.Context(), u, []Part{{number, checksum}})
+	part := Part{number, checksum}
+	requests, err := s.Sign(t.Context(), u, []Part{part})
 	if err != nil {
 		t.Fatal(err)
 	}
