@@ -14,15 +14,14 @@ import (
 // browser makes for another site are refused.
 func (q *Queue) Mount(mux *http.ServeMux) {
 	protection := http.NewCrossOriginProtection()
-	for pattern, handler := range map[string]httpapi.Handler{
-		"GET /dlq":               q.serveList,
-		"GET /dlq/{id}":          q.serveGet,
-		"DELETE /dlq/{id}":       q.serveDiscard,
-		"POST /dlq/{id}/requeue": q.serveRequeue,
-		"POST /dlq/requeue":      q.serveRequeueMany,
-	} {
-		mux.Handle(pattern, protection.Handler(handler))
-	}
+	protection.SetDenyHandler(httpapi.Handler(func(http.ResponseWriter, *http.Request) error {
+		return httpapi.NewProblem(http.StatusForbidden, "Requests from other sites are refused.")
+	}))
+	mux.Handle("GET /dlq", httpapi.Handler(q.serveList))
+	mux.Handle("GET /dlq/{id}", httpapi.Handler(q.serveGet))
+	mux.Handle("DELETE /dlq/{id}", protection.Handler(httpapi.Handler(q.serveDiscard)))
+	mux.Handle("POST /dlq/{id}/requeue", protection.Handler(httpapi.Handler(q.serveRequeue)))
+	mux.Handle("POST /dlq/requeue", protection.Handler(httpapi.Handler(q.serveRequeueMany)))
 }
 
 func (q *Queue) serveList(w http.ResponseWriter, r *http.Request) error {

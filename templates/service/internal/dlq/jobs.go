@@ -2,6 +2,7 @@ package dlq
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -19,19 +20,21 @@ import (
 type Jobs struct {
 	db     *database.Pool
 	client func() *river.Client[database.Tx]
-	reason func(*rivertype.JobRow) string
 }
 
 // NewJobs returns the source of dead jobs. client returns the job engine's
 // client, and is called when the engine has started.
 func NewJobs(db *database.Pool, client func() *river.Client[database.Tx]) *Jobs {
-	return &Jobs{db: db, client: client, reason: func(*rivertype.JobRow) string { return "" }}
+	return &Jobs{db: db, client: client}
 }
 
-// ExplainBy sets the function that says why a job was given up. Call it before
-// the source is used.
-func (j *Jobs) ExplainBy(reason func(*rivertype.JobRow) string) {
-	j.reason = reason
+// JobRetention returns how long the job engine has to keep dead jobs, in its own
+// terms.
+func JobRetention(config Config) time.Duration {
+	if config.Retention == 0 {
+		return -1 // for ever
+	}
+	return config.Retention
 }
 
 // Name implements [Source].
@@ -75,7 +78,7 @@ func (j *Jobs) letter(job *rivertype.JobRow) Letter {
 		Source:    j.Name(),
 		Key:       job.ID,
 		Kind:      job.Kind,
-		Reason:    j.reason(job),
+		Reason:    reason(job),
 		Attempts:  job.Attempt,
 		CreatedAt: job.CreatedAt,
 	}
@@ -86,6 +89,18 @@ func (j *Jobs) letter(job *rivertype.JobRow) Letter {
 		l.Error = job.Errors[n-1].Error
 	}
 	return l
+}
+
+// reason returns why the job was given up, where what did so has noted it as
+// gave_up in the job's metadata.
+func reason(job *rivertype.JobRow) string {
+	metadata := struct {
+		GaveUp string `json:"gave_up"`
+	}{}
+	if err := json.Unmarshal(job.Metadata, &metadata); err != nil {
+		return "" // somebody else's, who has another meaning for it
+	}
+	return metadata.GaveUp
 }
 
 // Get implements [Source].

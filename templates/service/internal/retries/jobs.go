@@ -12,14 +12,14 @@ import (
 )
 
 // gaveUpKey is the key in a job's metadata under which stands why the job was
-// given up.
+// given up. Others may read it.
 const gaveUpKey = "gave_up"
 
-// Why a job was given up, as [GaveUp] says it.
+// Why a job was given up.
 const (
-	GaveUpPermanent = "permanent" // its error was marked so
-	GaveUpAttempts  = "attempts"  // it had all its attempts
-	GaveUpAge       = "age"       // it was too old for another
+	gaveUpPermanent = "permanent" // its error was marked so
+	gaveUpAttempts  = "attempts"  // it had all its attempts
+	gaveUpAge       = "age"       // it was too old for another
 )
 
 // next is what comes after a failure that is tried again.
@@ -49,7 +49,7 @@ func (r *Retries) work(ctx context.Context, job *rivertype.JobRow, attempt func(
 		budget.First()
 	} else if !budget.Retry() {
 		if policy.tooOld(job) {
-			r.giveUp(ctx, job, GaveUpAge)
+			r.giveUp(ctx, job, gaveUpAge)
 			return fmt.Errorf("given up after %s: the retry budget of %q was spent each time it was this job's turn", policy.MaxAge, job.Kind)
 		}
 		r.metrics.jobDeferrals.WithLabelValues(job.Kind).Inc()
@@ -85,11 +85,11 @@ func isVerdict(ctx context.Context, err error) bool {
 func (r *Retries) judge(ctx context.Context, job *rivertype.JobRow, policy Policy, err error) {
 	switch {
 	case IsPermanent(err):
-		r.giveUp(ctx, job, GaveUpPermanent)
+		r.giveUp(ctx, job, gaveUpPermanent)
 	case job.Attempt >= min(policy.MaxAttempts, job.MaxAttempts):
-		r.giveUp(ctx, job, GaveUpAttempts)
+		r.giveUp(ctx, job, gaveUpAttempts)
 	case policy.tooOld(job):
-		r.giveUp(ctx, job, GaveUpAge)
+		r.giveUp(ctx, job, gaveUpAge)
 	default:
 		r.metrics.jobFailures.WithLabelValues(job.Kind, next).Inc()
 	}
@@ -110,11 +110,11 @@ func (r *Retries) giveUp(ctx context.Context, job *rivertype.JobRow, why string)
 // tooOld reports whether the job had its time. A job that was given up before
 // has been revived by hand since, and that counts for more than its age.
 func (p Policy) tooOld(job *rivertype.JobRow) bool {
-	return p.MaxAge > 0 && time.Since(job.CreatedAt) > p.MaxAge && GaveUp(job) == ""
+	return p.MaxAge > 0 && time.Since(job.CreatedAt) > p.MaxAge && gaveUp(job) == ""
 }
 
-// GaveUp returns why the job was given up when that last happened, or "".
-func GaveUp(job *rivertype.JobRow) string {
+// gaveUp returns why the job was given up when that last happened, or "".
+func gaveUp(job *rivertype.JobRow) string {
 	metadata := struct {
 		GaveUp string `json:"gave_up"`
 	}{}

@@ -34,10 +34,10 @@ func TestJudgement(t *testing.T) {
 	}{
 		"success":            {err: nil},
 		"transient":          {err: transient, next: "retry"},
-		"permanent":          {err: fmt.Errorf("wrapped: %w", Permanent(transient)), next: GaveUpPermanent},
-		"the policy's last":  {job: func(j *rivertype.JobRow) { *j = *row(3) }, err: transient, next: GaveUpAttempts},
-		"the job's own last": {job: func(j *rivertype.JobRow) { j.MaxAttempts = 1 }, err: transient, next: GaveUpAttempts},
-		"too old":            {job: func(j *rivertype.JobRow) { j.CreatedAt = time.Now().Add(-2 * time.Hour) }, err: transient, next: GaveUpAge},
+		"permanent":          {err: fmt.Errorf("wrapped: %w", Permanent(transient)), next: gaveUpPermanent},
+		"the policy's last":  {job: func(j *rivertype.JobRow) { *j = *row(3) }, err: transient, next: gaveUpAttempts},
+		"the job's own last": {job: func(j *rivertype.JobRow) { j.MaxAttempts = 1 }, err: transient, next: gaveUpAttempts},
+		"too old":            {job: func(j *rivertype.JobRow) { j.CreatedAt = time.Now().Add(-2 * time.Hour) }, err: transient, next: gaveUpAge},
 		"old, but revived": {job: func(j *rivertype.JobRow) {
 			j.CreatedAt = time.Now().Add(-2 * time.Hour)
 			j.Metadata = []byte(`{"gave_up":"permanent"}`)
@@ -60,7 +60,7 @@ func TestJudgement(t *testing.T) {
 			if want := tt.next != "" && tt.next != "retry"; last(job) != want {
 				t.Errorf("the last attempt: %t, want %t", last(job), want)
 			}
-			for _, next := range []string{"retry", GaveUpPermanent, GaveUpAttempts, GaveUpAge} {
+			for _, next := range []string{"retry", gaveUpPermanent, gaveUpAttempts, gaveUpAge} {
 				want := 0.0
 				if next == tt.next {
 					want = 1

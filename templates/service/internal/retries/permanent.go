@@ -23,3 +23,7 @@ type permanentError struct{ err error }
 
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
+
+// Permanent lets packages that don't know this one tell what is permanent, as
+// [net.Error] does with Timeout.
+func (e *permanentError) Permanent() bool { return true }
