@@ -2,7 +2,9 @@ package main
 
 import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/dlq"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/retries"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/sse"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/upload"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers"
@@ -20,6 +22,8 @@ type App struct {
 	pubsub   *pubsub.Bus
 	sse      *sse.Hub
 	workers  *workers.Pool
+	retries  *retries.Retries
+	dlq      *dlq.Queue
 	upload   *upload.Uploads
 }
 
@@ -31,6 +35,8 @@ func (a *App) parts() []part {
 		{"pubsub", a.setupPubsub},
 		{"sse", a.setupSSE},
 		{"workers", a.setupWorkers},
+		{"retries", a.setupRetries},
+		{"dlq", a.setupDLQ},
 		{"upload", a.setupUpload},
 	}
 }
