@@ -36,7 +36,10 @@ func TestTransport(t *testing.T) {
 		err    error
 	}
 	refused := errors.New("connection refused")
+	ok, created := reply{status: http.StatusOK}, reply{status: http.StatusCreated}
+	notFound, notImplemented := reply{status: http.StatusNotFound}, reply{status: http.StatusNotImplemented}
 	down := reply{status: http.StatusServiceUnavailable}
+	noAnswer, forGood := reply{err: refused}, reply{err: Permanent(refused)}
 	after := func(v string) reply {
 		return reply{status: http.StatusTooManyRequests, header: http.Header{"Retry-After": {v}}}
 	}
@@ -54,25 +57,25 @@ func TestTransport(t *testing.T) {
 		atMost  time.Duration
 		stop    string
 	}{
-		"good at once":                {replies: []reply{{status: 200}}, calls: 1, status: 200},
-		"good at the second":          {replies: []reply{down, {status: 200}}, calls: 2, status: 200, atMost: 100 * time.Millisecond},
+		"good at once":                {replies: []reply{ok}, calls: 1, status: 200},
+		"good at the second":          {replies: []reply{down, ok}, calls: 2, status: 200, atMost: 100 * time.Millisecond},
 		"never good":                  {replies: []reply{down}, calls: 3, status: 503, atMost: 300 * time.Millisecond, stop: "attempts"},
-		"no connection":               {replies: []reply{{err: refused}}, calls: 3, err: refused, atMost: 300 * time.Millisecond, stop: "attempts"},
-		"permanent error":             {replies: []reply{{err: Permanent(refused)}}, calls: 1, err: refused},
-		"not found":                   {replies: []reply{{status: 404}}, calls: 1, status: 404},
-		"not implemented":             {replies: []reply{{status: 501}}, calls: 1, status: 501},
+		"no connection":               {replies: []reply{noAnswer}, calls: 3, err: refused, atMost: 300 * time.Millisecond, stop: "attempts"},
+		"permanent error":             {replies: []reply{forGood}, calls: 1, err: refused},
+		"not found":                   {replies: []reply{notFound}, calls: 1, status: 404},
+		"not implemented":             {replies: []reply{notImplemented}, calls: 1, status: 501},
 		"POST":                        {method: "POST", body: strings.NewReader("x"), replies: []reply{down}, calls: 1, status: 503, stop: "unsafe"},
 		"PATCH":                       {method: "PATCH", body: strings.NewReader("x"), replies: []reply{down}, calls: 1, status: 503, stop: "unsafe"},
-		"POST with a key":             {method: "POST", header: http.Header{"Idempotency-Key": {"1"}}, body: strings.NewReader("x"), replies: []reply{down, {status: 201}}, calls: 2, status: 201, atMost: 100 * time.Millisecond},
+		"POST with a key":             {method: "POST", header: http.Header{"Idempotency-Key": {"1"}}, body: strings.NewReader("x"), replies: []reply{down, created}, calls: 2, status: 201, atMost: 100 * time.Millisecond},
 		"PUT":                         {method: "PUT", body: strings.NewReader("x"), replies: []reply{down, {status: 204}}, calls: 2, status: 204, atMost: 100 * time.Millisecond},
 		"PUT of a stream":             {method: "PUT", body: io.MultiReader(strings.NewReader("x")), replies: []reply{down}, calls: 1, status: 503, stop: "unsafe"},
-		"Retry-After in seconds":      {replies: []reply{after("1"), {status: 200}}, calls: 2, status: 200, atLeast: time.Second, atMost: time.Second},
-		"Retry-After as a date":       {replies: []reply{after("Sat, 01 Jan 2000 00:00:02 GMT"), {status: 200}}, calls: 2, status: 200, atLeast: 2 * time.Second, atMost: 2 * time.Second},
-		"Retry-After in the past":     {replies: []reply{after("Sat, 01 Jan 1999 00:00:02 GMT"), {status: 200}}, calls: 2, status: 200, atMost: 100 * time.Millisecond},
+		"Retry-After in seconds":      {replies: []reply{after("1"), ok}, calls: 2, status: 200, atLeast: time.Second, atMost: time.Second},
+		"Retry-After as a date":       {replies: []reply{after("Sat, 01 Jan 2000 00:00:02 GMT"), ok}, calls: 2, status: 200, atLeast: 2 * time.Second, atMost: 2 * time.Second},
+		"Retry-After in the past":     {replies: []reply{after("Sat, 01 Jan 1999 00:00:02 GMT"), ok}, calls: 2, status: 200, atMost: 100 * time.Millisecond},
 		"Retry-After too long":        {replies: []reply{after("3600")}, calls: 1, status: 429, stop: "wait"},
-		"Retry-After of no meaning":   {replies: []reply{after("soon"), {status: 200}}, calls: 2, status: 200, atMost: 100 * time.Millisecond},
-		"Retry-After negative":        {replies: []reply{after("-5"), {status: 200}}, calls: 2, status: 200, atMost: 100 * time.Millisecond},
-		"Retry-After past all bounds": {replies: []reply{after("99999999999999999999"), {status: 200}}, calls: 2, status: 200, atMost: 100 * time.Millisecond},
+		"Retry-After of no meaning":   {replies: []reply{after("soon"), ok}, calls: 2, status: 200, atMost: 100 * time.Millisecond},
+		"Retry-After negative":        {replies: []reply{after("-5"), ok}, calls: 2, status: 200, atMost: 100 * time.Millisecond},
+		"Retry-After past all bounds": {replies: []reply{after("99999999999999999999"), ok}, calls: 2, status: 200, atMost: 100 * time.Millisecond},
 		"Retry-After past the deadline": {
 			replies: []reply{after("2")}, timeout: time.Second, calls: 1, status: 429, stop: "wait",
 		},
