@@ -334,6 +334,31 @@ func gitMergeFile(dir string, base, ours, theirs []byte) (merged []byte, clean b
 	return merged, err == nil, err
 }
 
+// TestCommonLines is a file in which git's diff passes over lines that occur
+// often: what is left is one change, and another one inside conflicts.
+func TestCommonLines(t *testing.T) {
+	t.Parallel()
+	numbered := func(name string, n int, end string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "%s%d\n%s", name, i, end)
+		}
+		return b.String()
+	}
+	head, brace := numbered("head", 10, "}\n"), "}\n"
+	base := head + numbered("u", 12, "") + brace + brace + numbered("v", 12, "") + "end\n"
+	ours := head + numbered("x", 12, "") + brace + brace + numbered("y", 12, "") + "end\n"
+	theirs := head + numbered("u", 12, "") + brace + "new\n" + brace + numbered("v", 12, "") + "end\n"
+	_, clean, err := gitMergeFile(t.TempDir(), []byte(base), []byte(ours), []byte(theirs))
+	if err != nil || clean {
+		t.Fatalf("git: clean = %v, error %v; the case is to be one where it conflicts", clean, err)
+	}
+	got := merge.Merge(merge.Text, []byte(base), []byte(ours), []byte(theirs), labels)
+	if got.Clean() {
+		t.Errorf("clean where git conflicts:\n%s", got.Data)
+	}
+}
+
 func FuzzText(f *testing.F) {
 	f.Add([]byte("1\n2\n3\n"), []byte("one\n2\n3\n"), []byte("1\n2\nthree\n"))
 	f.Add([]byte("a\nb\na\n"), []byte("a\nb\na\nb\na\n"), []byte("a\nb\nz\n"))

@@ -82,6 +82,11 @@ func TestScenarios(t *testing.T) {
 			if diff := cmp.Diff(s.steps, show(p)); diff != "" {
 				t.Errorf("steps (-want +got):\n%s", diff)
 			}
+			for _, c := range p.Changes() {
+				if c.Action == plan.Keep || c.Action == plan.Settled || c.Action == plan.Conflict {
+					t.Errorf("%s is among the changes, but its action is %q", c.Path, c.Action)
+				}
+			}
 			got := carryOut(p, s.work)
 			if diff := cmp.Diff(s.want, got); diff != "" {
 				t.Errorf("tree (-want +got):\n%s", diff)
