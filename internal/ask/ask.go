@@ -5,6 +5,7 @@
 package ask
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,21 +21,22 @@ var ErrInterrupted = errors.New("interrupted")
 
 // A Terminal is where a person is asked. It is for one goroutine.
 type Terminal struct {
-	in  terminal.FileReader
+	in  *keys
 	out *os.File
 }
 
 // Open returns the terminal that in reads from, and the first of outs that is
 // one, or nil if a person can't be asked: input or output is a file or a pipe,
-// or the terminal (by the value of TERM, name) can't move its cursor.
-func Open(name string, in io.Reader, outs ...io.Writer) *Terminal {
+// or the terminal (by the value of TERM, name) can't move its cursor. Questions
+// end with [ErrInterrupted] when ctx does.
+func Open(ctx context.Context, name string, in io.Reader, outs ...io.Writer) *Terminal {
 	input, ok := in.(*os.File)
 	if !ok || name == "dumb" || !term.IsTerminal(fd(input)) {
 		return nil
 	}
 	for _, out := range outs {
 		if output, ok := out.(*os.File); ok && term.IsTerminal(fd(output)) {
-			return &Terminal{in: keys{input}, out: output}
+			return &Terminal{in: &keys{terminal: input, done: ctx.Done()}, out: output}
 		}
 	}
 	return nil
@@ -63,7 +65,7 @@ func (t *Terminal) ask(p survey.Prompt, answer any, check func(any) error) error
 	}
 	err := survey.AskOne(p, answer, opts...)
 	switch {
-	case errors.Is(err, terminal.InterruptErr):
+	case errors.Is(err, terminal.InterruptErr), errors.Is(err, ErrInterrupted):
 		return ErrInterrupted
 	case errors.Is(err, io.EOF):
 		return errors.New("the terminal was closed before all was answered; nothing was written")

@@ -11,9 +11,9 @@ import (
 	"github.com/seed-d146d9dc/scaffold/internal/catalog"
 )
 
-// Patterns asks which of the patterns to take, in the catalog's order. The
-// families' titles stand in the lines, so that typing finds a pattern by its
-// family, its name or a word of its summary.
+// Patterns asks which of the patterns to take, in the catalog's order. Each line
+// has its family, so that typing finds a pattern by its family, its name or a
+// word of what is said of it.
 func (t *Terminal) Patterns(question string, c *catalog.Catalog, patterns []*catalog.Pattern) ([]string, error) {
 	columns, _ := t.size()
 	names := make([]string, len(patterns))
@@ -21,10 +21,10 @@ func (t *Terminal) Patterns(question string, c *catalog.Catalog, patterns []*cat
 	texts := make([]string, len(patterns))
 	for i, p := range patterns {
 		names[i] = p.Name
-		family := c.FamilyOf(p).Title
-		lines[i] = cut(fmt.Sprintf("%s · %s – %s", family, p.Name, p.Summary), columns-8)
+		family := c.FamilyOf(p)
+		lines[i] = cut(fmt.Sprintf("%s · %s – %s", family.Name, p.Name, p.Summary), columns-8)
 		// On a narrow screen the end of a line is not seen, and still searched.
-		texts[i] = strings.Join([]string{family, p.Name, p.Title, p.Summary, p.Guidance.Use}, " ")
+		texts[i] = strings.Join([]string{family.Name, family.Title, p.Name, p.Title, p.Summary, p.Guidance.Use}, " ")
 	}
 	p := &survey.MultiSelect{
 		Message:  question,

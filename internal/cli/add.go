@@ -78,7 +78,7 @@ func runAdd(ctx context.Context, a *app, o *addOptions, doc *document) error {
 			return err
 		}
 	}
-	terminal := a.terminalFor(&o.changeOptions)
+	terminal := a.terminalFor(ctx, &o.changeOptions)
 	if len(o.patterns) == 0 && terminal == nil {
 		return usagef("which patterns? Say `scaffold add PATTERN...` (see `scaffold list`)")
 	}

@@ -53,11 +53,11 @@ func (o *changeOptions) check() error {
 }
 
 // terminal returns where to ask, or nil if nothing is to be asked.
-func (a *app) terminalFor(o *changeOptions) *ask.Terminal {
+func (a *app) terminalFor(ctx context.Context, o *changeOptions) *ask.Terminal {
 	if o.yes || o.json {
 		return nil
 	}
-	return a.terminal()
+	return a.terminal(ctx)
 }
 
 // A draft is a change to a service, worked out and not made.
@@ -150,14 +150,7 @@ func (d *draft) changes() ([]apply.Change, error) {
 		delete(before, p)
 	}
 	maps.Copy(before, standing)
-	paths := append(before.Paths(), after.Paths()...)
-	slices.Sort(paths)
-	for _, p := range slices.Compact(paths) {
-		old, next := at(before, p), at(after, p)
-		if old == nil || next == nil || !old.Equal(*next) {
-			changes = append(changes, apply.Change{Path: p, Before: old, After: next})
-		}
-	}
+	changes = append(changes, apply.Diff(before, after)...)
 	text, err := d.want.Update(d.text)
 	if err != nil {
 		return nil, &usageError{err}
@@ -174,13 +167,6 @@ func (d *draft) changes() ([]apply.Change, error) {
 	return append(changes, manifest), nil
 }
 
-func at(t tree.Tree, path string) *tree.File {
-	if f, ok := t[path]; ok {
-		return &f
-	}
-	return nil
-}
-
 // change makes a service what want says: the one way in which anything is
 // written. title is said above the plan.
 func (a *app) change(ctx context.Context, s *service, want record.Manifest, o *changeOptions, doc *document, title string) (*draft, error) {
@@ -195,7 +181,7 @@ func (a *app) change(ctx context.Context, s *service, want record.Manifest, o *c
 	if !o.json {
 		a.printDraft(title, d, o.dryRun)
 	}
-	terminal := a.terminalFor(o)
+	terminal := a.terminalFor(ctx, o)
 	if !o.dryRun && terminal != nil {
 		if err := a.decide(terminal, d); err != nil {
 			return nil, err

@@ -59,8 +59,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 }
 
 // terminal returns where a person can be asked, or nil.
-func (a *app) terminal() *ask.Terminal {
-	return ask.Open(a.getenv("TERM"), a.in, a.out, a.err)
+func (a *app) terminal(ctx context.Context) *ask.Terminal {
+	return ask.Open(ctx, a.getenv("TERM"), a.in, a.out, a.err)
 }
 
 // The commands are in groups in the help.

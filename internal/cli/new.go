@@ -85,7 +85,7 @@ func runNew(ctx context.Context, a *app, o *newOptions, doc *document) error {
 	if err != nil {
 		return err
 	}
-	terminal := a.terminalFor(&o.changeOptions)
+	terminal := a.terminalFor(ctx, &o.changeOptions)
 	if o.with == nil && terminal == nil {
 		return usagef("which patterns? Nothing can be asked here: say --with NAMES (see `scaffold list`), or --with none")
 	}
@@ -127,7 +127,7 @@ func runNew(ctx context.Context, a *app, o *newOptions, doc *document) error {
 		a.initGit(ctx, root)
 	}
 	if !o.json {
-		a.printNew(c, d, o)
+		a.printNew(ctx, c, d, o)
 	}
 	return nil
 }
@@ -280,7 +280,7 @@ func newTitle(root string, want record.Manifest) string {
 }
 
 // printNew says what to do next.
-func (a *app) printNew(c *catalog.Catalog, d *draft, o *newOptions) {
+func (a *app) printNew(ctx context.Context, c *catalog.Catalog, d *draft, o *newOptions) {
 	if o.dryRun {
 		a.printf("Nothing was written (--dry-run).\n")
 		return
@@ -293,7 +293,7 @@ func (a *app) printNew(c *catalog.Catalog, d *draft, o *newOptions) {
 	a.printf("  go run ./cmd/%s    # then see http://localhost:8080/readyz\n", d.want.Name)
 	a.printf("  make test\n\n")
 	a.printf("README.md says what it answers and how it is set. `scaffold add` adds more.\n")
-	if o.module == "" && a.terminalFor(&o.changeOptions) == nil {
+	if o.module == "" && a.terminalFor(ctx, &o.changeOptions) == nil {
 		a.printf("Its module is %s: --module chooses another.\n", d.want.Module)
 	}
 }
