@@ -10,6 +10,7 @@ lint: bin/golangci-lint
 	go vet -tags postgres,production ./templates/...
 	./bin/golangci-lint run ./...
 	./bin/golangci-lint run --build-tags postgres,production ./templates/...
+	for s in golden/*/go.mod; do (cd $$(dirname $$s) && $(CURDIR)/bin/golangci-lint run ./...) || exit; done
 
 # Figures of the tool (whole processes) and of the patterns.
 bench:
@@ -18,7 +19,7 @@ bench:
 
 # Write what comes out now as what is expected; read the diff.
 golden: generate
-	go test ./golden -update -run '^(TestServices|TestPatterns)$$'
+	go test ./golden -update -run '^(TestServices|TestPatterns|TestReadme)$$'
 
 # The data for go.mod and go.sum, from this module's own requirements.
 generate:
