@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/http"
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/httpapi"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers/orders"
 )
 
 // setupWorkers builds the pool that works jobs. It starts when all parts have
@@ -28,8 +33,33 @@ func (a *App) setupWorkers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.mux.Handle("POST /jobs", httpapi.Handler(a.workers.Submit))
 	a.life.OnStart("workers", a.workers.Start)
 	a.life.OnDrain(a.workers.Drain)
 	a.life.OnStop("workers", a.workers.Stop)
+	return a.setupOrders()
+}
+
+// setupOrders adds the example's kinds of jobs.
+func (a *App) setupOrders() error {
+	config, err := loadConfig[orders.Config](a.getenv)
+	if err != nil {
+		return err
+	}
+	orders.Register(a.workers, a.database, config)
+	a.mux.Handle("GET /invoices/{order}", httpapi.Handler(a.getInvoice))
+	return nil
+}
+
+func (a *App) getInvoice(w http.ResponseWriter, r *http.Request) error {
+	order := r.PathValue("order")
+	invoice, err := orders.Get(r.Context(), a.database, order)
+	if errors.Is(err, orders.ErrNoInvoice) {
+		return httpapi.NewProblem(http.StatusNotFound, fmt.Sprintf("There is no order %q, or its invoice is not written yet.", order))
+	}
+	if err != nil {
+		return err
+	}
+	httpapi.WriteJSON(w, r, http.StatusOK, invoice)
 	return nil
 }

@@ -14,8 +14,8 @@ func Every(d time.Duration) river.PeriodicSchedule {
 }
 
 // Daily returns the schedule of each day at the hour and minute in the given
-// location. A time that a change of the clocks skips falls an hour later, and
-// one that it repeats comes once.
+// location. On a day on which a change of the clocks skips or repeats that time
+// it comes once, at the hour that [time.Date] makes of it.
 func Daily(hour, minute int, location *time.Location) river.PeriodicSchedule {
 	return scheduleFunc(func(now time.Time) time.Time {
 		now = now.In(location)

@@ -52,6 +52,8 @@ type Config struct {
 	// Then they are cancelled, and run again elsewhere. Keep it below
 	// SHUTDOWN_TIMEOUT.
 	DrainTimeout time.Duration `env:"WORKERS_DRAIN_TIMEOUT" envDefault:"10s"`
+	// EnqueueTimeout is how long POST /jobs waits for the database.
+	EnqueueTimeout time.Duration `env:"WORKERS_ENQUEUE_TIMEOUT" envDefault:"5s"`
 	// KeyTTL is how long an Idempotency-Key is remembered.
 	KeyTTL time.Duration `env:"WORKERS_KEY_TTL" envDefault:"24h"`
 }
@@ -68,10 +70,11 @@ func (c Config) Validate() error {
 		}
 	}
 	for variable, d := range map[string]time.Duration{
-		"WORKERS_JOB_TIMEOUT":    c.JobTimeout,
-		"WORKERS_FETCH_COOLDOWN": c.FetchCooldown,
-		"WORKERS_DRAIN_TIMEOUT":  c.DrainTimeout,
-		"WORKERS_KEY_TTL":        c.KeyTTL,
+		"WORKERS_JOB_TIMEOUT":     c.JobTimeout,
+		"WORKERS_FETCH_COOLDOWN":  c.FetchCooldown,
+		"WORKERS_DRAIN_TIMEOUT":   c.DrainTimeout,
+		"WORKERS_ENQUEUE_TIMEOUT": c.EnqueueTimeout,
+		"WORKERS_KEY_TTL":         c.KeyTTL,
 	} {
 		if d < time.Millisecond {
 			return fmt.Errorf("%s=%s: must be at least 1ms", variable, d)
@@ -110,6 +113,7 @@ type Pool struct {
 
 	workers     *river.Workers
 	kinds       []string
+	accepts     map[string]acceptor // by kind
 	middleware  []rivertype.Middleware
 	periodic    []*river.PeriodicJob
 	retryPolicy river.ClientRetryPolicy
@@ -130,6 +134,7 @@ func New(db *database.Pool, config Config, log *slog.Logger, registry prometheus
 		config:  config,
 		log:     log,
 		workers: river.NewWorkers(),
+		accepts: make(map[string]acceptor),
 		retention: Retention{
 			Completed: 24 * time.Hour,
 			Cancelled: 24 * time.Hour,

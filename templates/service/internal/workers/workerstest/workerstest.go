@@ -18,15 +18,16 @@ import (
 // Config returns the limits of a pool that is quick to react.
 func Config() workers.Config {
 	return workers.Config{
-		Concurrency:   4,
-		JobTimeout:    30 * time.Second,
-		RescueAfter:   time.Minute,
-		MaxAttempts:   3,
-		MaxDepth:      10_000,
-		FetchCooldown: 5 * time.Millisecond,
-		PollInterval:  100 * time.Millisecond,
-		DrainTimeout:  10 * time.Second,
-		KeyTTL:        time.Hour,
+		Concurrency:    4,
+		JobTimeout:     30 * time.Second,
+		RescueAfter:    time.Minute,
+		MaxAttempts:    3,
+		MaxDepth:       10_000,
+		FetchCooldown:  5 * time.Millisecond,
+		PollInterval:   100 * time.Millisecond,
+		DrainTimeout:   10 * time.Second,
+		EnqueueTimeout: 10 * time.Second,
+		KeyTTL:         time.Hour,
 	}
 }
 
