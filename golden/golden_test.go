@@ -235,3 +235,41 @@ func read(t testing.TB, dir string) tree.Tree {
 	}
 	return files
 }
+
+// README's table of the patterns is made from the catalog.
+func TestReadme(t *testing.T) {
+	const from, to = "<!-- patterns: written by go test ./golden -update -->\n", "<!-- /patterns -->"
+	file := filepath.Join("..", "README.md")
+	readme, err := os.ReadFile(file) //nolint:gosec // a constant name
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(readme), from)
+	_, tail, ok2 := strings.Cut(rest, to)
+	if !ok || !ok2 {
+		t.Fatalf("README.md has lost the line %q or %q", from, to)
+	}
+	want := head + from + patternTable(load(t)) + to + tail
+	if *update {
+		writeFile(t, file, tree.File{Data: []byte(want)})
+		return
+	}
+	if want != string(readme) {
+		t.Errorf("README.md (-file +catalog; write it anew with go test ./golden -update):\n%s", udiff.Unified("README.md", "catalog", string(readme), want))
+	}
+}
+
+func patternTable(c *catalog.Catalog) string {
+	var table strings.Builder
+	for _, family := range c.Families {
+		if len(family.Patterns) == 0 {
+			continue
+		}
+		fmt.Fprintf(&table, "\n**%s.** %s\n\n| name | pattern | use it when | not when |\n| --- | --- | --- | --- |\n", family.Title, family.Summary)
+		for _, name := range family.Patterns {
+			p, _ := c.Pattern(name)
+			fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", p.Name, p.Title, p.Guidance.Use, p.Guidance.Avoid)
+		}
+	}
+	return table.String() + "\n"
+}
