@@ -53,7 +53,7 @@ func Open(t testing.TB, url string) *Page {
 
 func start(t testing.TB, binary string) *Page {
 	t.Helper()
-	//nolint:gosec // the binary is the one that whoever runs the test named
+	//nolint:gosec,noctx // the binary is the one that whoever runs the test named, and the cleanup ends it
 	cmd := exec.Command(binary, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 		"--remote-debugging-pipe", "--user-data-dir="+t.TempDir(), "about:blank")

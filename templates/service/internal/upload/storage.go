@@ -285,19 +285,7 @@ func (s *storage) remove(ctx context.Context, u Upload) error {
 // abortMultiparts throws away the parts of u, also those whose multipart upload
 // was begun without being noted.
 func (s *storage) abortMultiparts(ctx context.Context, u Upload) error {
-	var open []string
-	err := s.do(ctx, "ListMultipartUploads", s.config.Timeout, func(ctx context.Context) error {
-		out, err := s.client.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: &s.config.Bucket, Prefix: &u.Key})
-		if err != nil {
-			return err
-		}
-		for _, m := range out.Uploads {
-			if aws.ToString(m.Key) == u.Key {
-				open = append(open, aws.ToString(m.UploadId))
-			}
-		}
-		return nil
-	})
+	open, err := s.listMultiparts(ctx, u)
 	if err != nil {
 		return err
 	}
@@ -311,6 +299,25 @@ func (s *storage) abortMultiparts(ctx context.Context, u Upload) error {
 		}
 	}
 	return nil
+}
+
+// listMultiparts returns the ids of the multipart uploads of u. There are few:
+// their keys begin with u's, which no other does.
+func (s *storage) listMultiparts(ctx context.Context, u Upload) ([]string, error) {
+	var open []string
+	err := s.do(ctx, "ListMultipartUploads", s.config.Timeout, func(ctx context.Context) error {
+		out, err := s.client.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: &s.config.Bucket, Prefix: &u.Key})
+		if err != nil {
+			return err
+		}
+		for _, m := range out.Uploads {
+			if aws.ToString(m.Key) == u.Key {
+				open = append(open, aws.ToString(m.UploadId))
+			}
+		}
+		return nil
+	})
+	return open, err
 }
 
 // partNumber is at most maxParts.

@@ -169,15 +169,7 @@ func (s *Uploads) Create(ctx context.Context, name, mediaType string, size int64
 	if err := s.config.allows(name, mediaType, size, sha256); err != nil {
 		return Upload{}, err
 	}
-	id := strings.ToLower(rand.Text())
-	now := time.Now().Truncate(time.Millisecond)
-	u := Upload{
-		ID: id, Key: s.config.Prefix + id, Name: name, Type: mediaType, Size: size, SHA256: sha256,
-		Status: Pending, CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(s.config.Expiry),
-	}
-	if size > s.config.PartSize {
-		u.PartSize = s.config.PartSize
-	}
+	u := newUpload(s.config, name, mediaType, size, sha256, time.Now())
 	// The row comes first: whatever is in the storage has a row that leads to it.
 	// By the time it is swept, the last URL that it got can't be used any more.
 	if err := s.store.insert(ctx, u, s.lastURL(u)); err != nil {
@@ -188,6 +180,19 @@ func (s *Uploads) Create(ctx context.Context, name, mediaType string, size int64
 		return u, nil
 	}
 	return s.openMultipart(ctx, u)
+}
+
+func newUpload(config Config, name, mediaType string, size int64, sha256 string, now time.Time) Upload {
+	id := strings.ToLower(rand.Text())
+	now = now.Truncate(time.Millisecond)
+	u := Upload{
+		ID: id, Key: config.Prefix + id, Name: name, Type: mediaType, Size: size, SHA256: sha256,
+		Status: Pending, CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(config.Expiry),
+	}
+	if size > config.PartSize {
+		u.PartSize = config.PartSize
+	}
+	return u
 }
 
 // openMultipart makes sure that the storage takes the parts of u. Where two do
