@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/dlq"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/jobstatus"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/retries"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/sse"
@@ -18,13 +19,14 @@ const name = "service"
 type App struct {
 	host
 
-	database *database.Pool
-	pubsub   *pubsub.Bus
-	sse      *sse.Hub
-	workers  *workers.Pool
-	retries  *retries.Retries
-	dlq      *dlq.Queue
-	upload   *upload.Uploads
+	database  *database.Pool
+	pubsub    *pubsub.Bus
+	sse       *sse.Hub
+	workers   *workers.Pool
+	jobstatus *jobstatus.Board
+	retries   *retries.Retries
+	dlq       *dlq.Queue
+	upload    *upload.Uploads
 }
 
 // parts lists the service's parts in the order in which they are set up; they
@@ -35,6 +37,7 @@ func (a *App) parts() []part {
 		{"pubsub", a.setupPubsub},
 		{"sse", a.setupSSE},
 		{"workers", a.setupWorkers},
+		{"jobstatus", a.setupJobstatus},
 		{"retries", a.setupRetries},
 		{"dlq", a.setupDLQ},
 		{"upload", a.setupUpload},

@@ -94,7 +94,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Retention is how long jobs are kept after their end, by how they ended.
+// Retention is how long jobs are kept after their end, by how they ended; -1 is
+// for ever.
 type Retention struct {
 	Completed, Cancelled, Discarded time.Duration
 }
