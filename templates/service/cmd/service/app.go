@@ -36,6 +36,7 @@ func (a *App) parts() []part {
 		{"database", a.setupDatabase},
 		{"pubsub", a.setupPubsub},
 		{"sse", a.setupSSE},
+		{"sse_pubsub", a.setupSSEPubsub},
 		{"workers", a.setupWorkers},
 		{"jobstatus", a.setupJobstatus},
 		{"retries", a.setupRetries},

@@ -114,7 +114,7 @@ func (a *App) getMessages(w http.ResponseWriter, r *http.Request) error {
 func pubsubProblem(err error) error {
 	status := 0
 	switch {
-	case errors.Is(err, pubsub.ErrTopic):
+	case errors.Is(err, pubsub.ErrInvalid):
 		status = http.StatusBadRequest
 	case errors.Is(err, pubsub.ErrTooLarge):
 		status = http.StatusRequestEntityTooLarge

@@ -49,10 +49,12 @@ func TestPubsubRoutes(t *testing.T) {
 		{"a.b", `{"data":null}`, http.StatusCreated, `"seq":3`},
 		{"a.b", `{"type":"t"}`, http.StatusBadRequest, "data:"},
 		{"a.b", `{"data":1,"seq":7}`, http.StatusBadRequest, "seq and time"},
-		{"a.*", `{"data":1}`, http.StatusBadRequest, "no topic"},
-		{"a..b", `{"data":1}`, http.StatusBadRequest, "no topic"},
-		{"a.%3E", `{"data":1}`, http.StatusBadRequest, "no topic"},
-		{"a%20b", `{"data":1}`, http.StatusBadRequest, "no topic"},
+		{"a.*", `{"data":1}`, http.StatusBadRequest, "topic"},
+		{"a..b", `{"data":1}`, http.StatusBadRequest, "topic"},
+		{"a.%3E", `{"data":1}`, http.StatusBadRequest, "topic"},
+		{"a%20b", `{"data":1}`, http.StatusBadRequest, "topic"},
+		{"a.b", `{"data":1,"type":"a b"}`, http.StatusBadRequest, "type"},
+		{"a.b", `{"data":1,"id":"a\nb"}`, http.StatusBadRequest, "id"},
 		{"a.b", `{"data":"` + strings.Repeat("x", 3000) + `"}`, http.StatusRequestEntityTooLarge, "too large"},
 	} {
 		status, body := send(t, http.MethodPost, s.URL+"/topics/"+tt.topic+"/messages", tt.body)
@@ -108,5 +110,43 @@ func TestPubsubKeepsWhatItAcknowledged(t *testing.T) {
 	mustEqual(t, "messages after the kill", len(got), n)
 	for i, data := range got {
 		mustEqual(t, "message", data, fmt.Sprint(i))
+	}
+}
+
+// Two instances of the service on one NATS, which restarts.
+func TestPubsubInstances(t *testing.T) {
+	server := pubsubtest.StartServer(t)
+	env := pubsubtest.Env(t)
+	env["NATS_URL"] = server.URL
+	a, b := startService(t, env), startService(t, env)
+	status, body := send(t, http.MethodPost, a.URL+"/topics/shared/messages", `{"data":"from a"}`)
+	mustEqual(t, body, status, http.StatusCreated)
+	mustEqual(t, "messages at b", len(getMessagesPage(t, b.URL, "shared", 0).Messages), 1)
+
+	server.Stop()
+	status, _ = get(t, b.URL+"/readyz")
+	mustEqual(t, "ready without NATS", status, http.StatusServiceUnavailable)
+	server.Start()
+	status, body = send(t, http.MethodPost, b.URL+"/topics/shared/messages", `{"data":"from b"}`)
+	mustEqual(t, body, status, http.StatusCreated)
+	eventually(t, func() error {
+		status, body := get(t, a.URL+"/topics/shared/messages?after=1")
+		if status != http.StatusOK {
+			return fmt.Errorf("%d %s", status, body)
+		}
+		return contains(body, `"from b"`)
+	})
+}
+
+func TestPubsubWithoutNATS(t *testing.T) {
+	server := pubsubtest.StartServer(t)
+	s := startService(t, map[string]string{"NATS_URL": server.URL, "PUBSUB_PUBLISH_TIMEOUT": "300ms"})
+	server.Stop()
+	for _, tt := range []struct{ method, body string }{{http.MethodPost, `{"data":1}`}, {http.MethodGet, ""}} {
+		status, body := send(t, tt.method, s.URL+"/topics/a/messages", tt.body)
+		mustEqual(t, body, status, http.StatusServiceUnavailable)
+		if err := contains(body, "try again later"); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -101,10 +101,8 @@ func (b *Bus) connect() error {
 	return nil
 }
 
-// createStream makes the stream as configured. Instances that start at the same
-// time with the same configuration don't disturb each other.
-func (b *Bus) createStream(ctx context.Context) error {
-	config := jetstream.StreamConfig{
+func (b *Bus) streamConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
 		Name:       b.config.Stream,
 		Subjects:   []string{b.subject(">")},
 		Storage:    jetstream.FileStorage,
@@ -116,8 +114,13 @@ func (b *Bus) createStream(ctx context.Context) error {
 		MaxMsgSize: b.config.MaxMessageBytes,
 		Duplicates: b.config.DedupeWindow,
 	}
+}
+
+// createStream makes the stream as configured. Instances that start at the same
+// time with the same configuration don't disturb each other.
+func (b *Bus) createStream(ctx context.Context) error {
 	for {
-		stream, err := b.js.CreateOrUpdateStream(ctx, config)
+		stream, err := b.js.CreateOrUpdateStream(ctx, b.streamConfig())
 		if err == nil {
 			b.stream = stream
 			return nil
@@ -127,6 +130,22 @@ func (b *Bus) createStream(ctx context.Context) error {
 			return fmt.Errorf("PUBSUB_STREAM=%s: %w", b.config.Stream, err)
 		}
 	}
+}
+
+// restoreStream makes the stream again where the servers have come back without
+// it. It leaves one that is there alone: an instance with another configuration
+// may have made it.
+func (b *Bus) restoreStream(ctx context.Context) error {
+	_, err := b.js.Stream(ctx, b.config.Stream)
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return err
+	}
+	_, err = b.js.CreateStream(ctx, b.streamConfig())
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return nil
+	}
+	b.log.WarnContext(ctx, "pub/sub stream was gone; made anew", "stream", b.config.Stream, "error", err)
+	return err
 }
 
 // Close lets the messages that have arrived be handled, closes the connection
@@ -146,11 +165,10 @@ func (b *Bus) Close(ctx context.Context) error {
 	return errors.Join(err, b.server.stop())
 }
 
+var errDisconnected = errors.New("no connection to NATS")
+
 // Ready reports whether messages can be published and read.
 func (b *Bus) Ready(ctx context.Context) error {
-	if !b.conn.IsConnected() {
-		return fmt.Errorf("%w: %s", ErrUnavailable, b.conn.Status())
-	}
 	_, err := b.State(ctx)
 	return err
 }
@@ -167,6 +185,9 @@ type State struct {
 
 // State asks the server what the stream holds.
 func (b *Bus) State(ctx context.Context) (State, error) {
+	if !b.conn.IsConnected() {
+		return State{}, fmt.Errorf("%w: %w", ErrUnavailable, errDisconnected)
+	}
 	info, err := b.stream.Info(ctx)
 	if err != nil {
 		return State{}, fmt.Errorf("%w: stream %s: %w", ErrUnavailable, b.config.Stream, err)
@@ -188,7 +209,7 @@ type Ack struct {
 // Publish stores a message and returns once it is stored, on as many servers as
 // configured. It tries again until the publish timeout is up or ctx is done,
 // without storing it twice, and then fails with [ErrUnavailable]: the message
-// may be stored nevertheless. It fails with [ErrTopic] or [ErrTooLarge] where
+// may be stored nevertheless. It fails with [ErrInvalid] or [ErrTooLarge] where
 // trying again is of no use.
 func (b *Bus) Publish(ctx context.Context, m Message) (Ack, error) {
 	start := time.Now()
@@ -210,7 +231,7 @@ func (b *Bus) Publish(ctx context.Context, m Message) (Ack, error) {
 }
 
 func (b *Bus) publish(ctx context.Context, m Message) (Ack, error) {
-	if err := checkTopic(m.Topic, false); err != nil {
+	if err := m.validate(); err != nil {
 		return Ack{}, err
 	}
 	if m.ID == "" {
@@ -245,10 +266,17 @@ func (b *Bus) publish(ctx context.Context, m Message) (Ack, error) {
 // publishOnce waits for one acknowledgement. An attempt that gets none is cut
 // short, as the server that was to give it may be gone.
 func (b *Bus) publishOnce(ctx context.Context, msg *nats.Msg, id string) (*jetstream.PubAck, error) {
-	ctx, cancel := context.WithTimeout(ctx, max(b.config.PublishTimeout/4, 100*time.Millisecond))
+	ctx, cancel := context.WithTimeout(ctx, min(max(b.config.PublishTimeout/4, 100*time.Millisecond), time.Second))
 	defer cancel()
-	return b.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id),
+	if !b.conn.IsConnected() {
+		return nil, errDisconnected
+	}
+	ack, err := b.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id),
 		jetstream.WithExpectStream(b.config.Stream), jetstream.WithRetryAttempts(0))
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		err = errors.Join(err, b.restoreStream(ctx))
+	}
+	return ack, err
 }
 
 func tooLarge(err error) bool {

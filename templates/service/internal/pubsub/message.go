@@ -16,9 +16,11 @@ type Message struct {
 	// _: "orders.42".
 	Topic string
 	// ID names the message among those of its topic: published again within
-	// the dedupe window it is not stored again. Empty means an id of its own.
+	// the dedupe window it is not stored again. It is up to 128 printable ASCII
+	// characters; empty means an id of its own.
 	ID string
-	// Type says what kind of message it is. It may be empty.
+	// Type says what kind of message it is, by a name as those in topics. It
+	// may be empty.
 	Type string
 	Data []byte
 
@@ -30,30 +32,47 @@ type Message struct {
 
 // What a caller can tell apart.
 var (
-	ErrTopic       = errors.New("no topic")
+	ErrInvalid     = errors.New("the message can't be published")
 	ErrTooLarge    = errors.New("the message is too large")
 	ErrUnavailable = errors.New("pub/sub is not available")
+	// ErrReplaced says that the stream is not the one that the sequence is of.
+	ErrReplaced = errors.New("the stream was replaced")
 )
 
 const (
 	maxTopic  = 200 // bytes
 	maxTokens = 8
+	maxType   = 64     // bytes
+	maxID     = 128    // bytes
 	typeKey   = "Type" // the header of a message's type
 )
+
+func (m Message) validate() error {
+	if err := checkTopic(m.Topic, false); err != nil {
+		return err
+	}
+	if len(m.Type) > maxType || strings.ContainsFunc(m.Type, notInToken) {
+		return fmt.Errorf("%w: type %.80q: must be up to %d letters, digits, - and _", ErrInvalid, m.Type, maxType)
+	}
+	if len(m.ID) > maxID || strings.ContainsFunc(m.ID, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("%w: id %.150q: must be up to %d printable ASCII characters", ErrInvalid, m.ID, maxID)
+	}
+	return nil
+}
 
 // checkTopic reports what is wrong with a topic. A filter may also have * for
 // any one token, and end in > for any number of them.
 func checkTopic(topic string, filter bool) error {
 	tokens := strings.Split(topic, ".")
 	if len(topic) > maxTopic || len(tokens) > maxTokens {
-		return fmt.Errorf("%w: %.40q: a topic has at most %d names and %d bytes", ErrTopic, topic, maxTokens, maxTopic)
+		return fmt.Errorf("%w: topic %.40q: has at most %d names and %d bytes", ErrInvalid, topic, maxTokens, maxTopic)
 	}
 	for i, token := range tokens {
 		if filter && (token == "*" || token == ">" && i == len(tokens)-1) {
 			continue
 		}
 		if token == "" || strings.ContainsFunc(token, notInToken) {
-			return fmt.Errorf("%w: %q: a topic is names of letters, digits, - and _ with dots between", ErrTopic, topic)
+			return fmt.Errorf("%w: topic %q: is names of letters, digits, - and _ with dots between", ErrInvalid, topic)
 		}
 	}
 	return nil

@@ -15,7 +15,9 @@ import (
 // matches one of the filters, or of every topic without filters: first those
 // that are stored, then each that is published, in order, none left out and none
 // twice. It goes on over reconnects and restarts of the servers, until ctx is
-// done or handle returns an error, which it returns.
+// done or handle returns an error, which it returns. It fails with
+// [ErrReplaced] when the stream is another than it was, or has not come as far
+// as after: sequences mean nothing in it.
 //
 // Messages that were already removed by the limits can't be had: the first one
 // then simply has a later sequence. See [Bus.State].
@@ -24,15 +26,16 @@ func (b *Bus) Follow(ctx context.Context, after uint64, handle func(Message) err
 	if err != nil {
 		return err
 	}
+	epoch := ""
 	for {
-		err := b.followOnce(ctx, subjects, &after, handle)
+		err := b.followOnce(ctx, subjects, &epoch, &after, handle)
 		var failed handlerError
 		switch {
 		case errors.As(err, &failed):
 			return failed.error
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case permanent(err):
+		case permanent(err) || errors.Is(err, ErrReplaced):
 			return fmt.Errorf("follow: %w", err)
 		}
 		b.metrics.restarts.Inc()
@@ -52,11 +55,24 @@ var errRestart = errors.New("messages were missed")
 // followOnce reads until something is wrong, and moves after on with each
 // message. It does what an ordered consumer of the library does, but stops as
 // soon as ctx is done.
-func (b *Bus) followOnce(ctx context.Context, subjects []string, after *uint64, handle func(Message) error) error {
+func (b *Bus) followOnce(ctx context.Context, subjects []string, epoch *string, after *uint64, handle func(Message) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// The server that has come back may not know this consumer any more.
 	defer b.onReconnect(cancel)()
+	state, err := b.State(ctx)
+	if err != nil {
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			err = errors.Join(err, b.restoreStream(ctx))
+		}
+		return err
+	}
+	if *epoch == "" {
+		*epoch = state.Epoch
+	}
+	if state.Epoch != *epoch || state.Last < *after {
+		return ErrReplaced
+	}
 	reader, err := b.newReader(ctx, subjects, *after)
 	if err != nil {
 		return err

@@ -3,7 +3,9 @@
 package pubsubtest
 
 import (
+	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,6 +16,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Env returns the variables with which the service has topics of the test's
@@ -22,13 +26,36 @@ import (
 func Env(t testing.TB) map[string]string {
 	t.Helper()
 	env := map[string]string{
+		"NATS_URL":      os.Getenv("TEST_NATS_URL"),
 		"PUBSUB_DIR":    filepath.Join(t.TempDir(), "pubsub"),
 		"PUBSUB_STREAM": "test_" + strings.ToLower(rand.Text()),
 		// A server in TEST_NATS_URL sets this aside for each test.
 		"PUBSUB_MAX_BYTES": strconv.Itoa(16 << 20),
-		"NATS_URL":         os.Getenv("TEST_NATS_URL"),
+	}
+	if url := env["NATS_URL"]; url != "" {
+		t.Cleanup(func() { deleteStream(t, url, env["PUBSUB_STREAM"]) })
 	}
 	return env
+}
+
+func deleteStream(t testing.TB, url, stream string) {
+	t.Helper()
+	conn, err := nats.Connect(url)
+	if err != nil {
+		t.Errorf("TEST_NATS_URL: %v", err)
+		return
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := js.DeleteStream(ctx, stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Error(err)
+	}
 }
 
 // A Server is a NATS server with JetStream on a port of its own.
@@ -155,6 +182,14 @@ func (s *Server) Stop() {
 		s.server.Shutdown()
 		s.server.WaitForShutdown()
 		s.server = nil
+	}
+}
+
+// Wipe removes what the stopped server has stored.
+func (s *Server) Wipe() {
+	s.t.Helper()
+	if err := os.RemoveAll(filepath.Join(s.options.StoreDir, server.JetStreamStoreDir)); err != nil {
+		s.t.Fatal(err)
 	}
 }
 
