@@ -142,8 +142,8 @@ func TestPubsubWithoutNATS(t *testing.T) {
 	server := pubsubtest.StartServer(t)
 	s := startService(t, map[string]string{"NATS_URL": server.URL, "PUBSUB_PUBLISH_TIMEOUT": "300ms"})
 	server.Stop()
-	for _, tt := range []struct{ method, body string }{{http.MethodPost, `{"data":1}`}, {http.MethodGet, ""}} {
-		status, body := send(t, tt.method, s.URL+"/topics/a/messages", tt.body)
+	for method, body := range map[string]string{http.MethodPost: `{"data":1}`, http.MethodGet: ""} {
+		status, body := send(t, method, s.URL+"/topics/a/messages", body)
 		mustEqual(t, body, status, http.StatusServiceUnavailable)
 		if err := contains(body, "try again later"); err != nil {
 			t.Error(err)

@@ -498,7 +498,10 @@ func FuzzEncode(f *testing.F) {
 		}
 		publish(t, h, "a", "end")
 		data = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(data)
-		want := []ssetest.Event{{ID: id, Type: eventType, Data: data}, {ID: h.position().String(), Data: "end"}}
+		want := []ssetest.Event{
+			{ID: id, Type: eventType, Data: data},
+			{ID: h.position().String(), Data: "end"},
+		}
 		if diff := cmp.Diff(want, []ssetest.Event{next(t, s), next(t, s)}); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}

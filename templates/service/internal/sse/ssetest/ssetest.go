@@ -41,7 +41,7 @@ func Open(t testing.TB, url, lastID string) *Stream {
 	}
 	// A connection of its own, as streams have: closing it is seen at once.
 	transport := &http.Transport{DisableKeepAlives: true}
-	resp, err := transport.RoundTrip(req)
+	resp, err := transport.RoundTrip(req) //nolint:bodyclose // Close does
 	if err != nil {
 		t.Fatal(err)
 	}
