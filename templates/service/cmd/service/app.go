@@ -41,6 +41,7 @@ func (a *App) parts() []part {
 		{"jobstatus", a.setupJobstatus},
 		{"retries", a.setupRetries},
 		{"dlq", a.setupDLQ},
+		{"dlq_pubsub", a.setupDLQPubsub},
 		{"upload", a.setupUpload},
 	}
 }

@@ -38,6 +38,9 @@ type Config struct {
 	PageSize int `env:"DLQ_PAGE_SIZE" envDefault:"100"`
 	// SampleInterval is how often the letters are counted for the metrics.
 	SampleInterval time.Duration `env:"DLQ_SAMPLE_INTERVAL" envDefault:"15s"`
+	// StreamAttempts is how often a message of a stream is tried before it is a
+	// dead letter.
+	StreamAttempts int `env:"DLQ_STREAM_ATTEMPTS" envDefault:"5"`
 	// Timeout bounds each count.
 	Timeout time.Duration `env:"DLQ_TIMEOUT" envDefault:"5s"`
 }
@@ -55,6 +58,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("DLQ_PAGE_SIZE=%d: must be from 1 to 1000", c.PageSize)
 	case c.SampleInterval <= 0:
 		return fmt.Errorf("DLQ_SAMPLE_INTERVAL=%s: must be more than 0", c.SampleInterval)
+	case c.StreamAttempts < 1:
+		return fmt.Errorf("DLQ_STREAM_ATTEMPTS=%d: must be at least 1", c.StreamAttempts)
 	case c.Timeout <= 0:
 		return fmt.Errorf("DLQ_TIMEOUT=%s: must be more than 0", c.Timeout)
 	}

@@ -80,6 +80,7 @@ func TestValidateNamesTheVariable(t *testing.T) {
 		"DLQ_REQUEUE_BURST":   func(c *Config) { c.RequeueBurst = 0 },
 		"DLQ_PAGE_SIZE":       func(c *Config) { c.PageSize = 1001 },
 		"DLQ_SAMPLE_INTERVAL": func(c *Config) { c.SampleInterval = 0 },
+		"DLQ_STREAM_ATTEMPTS": func(c *Config) { c.StreamAttempts = 0 },
 		"DLQ_TIMEOUT":         func(c *Config) { c.Timeout = 0 },
 	} {
 		config := defaults(t)

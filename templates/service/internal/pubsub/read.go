@@ -227,6 +227,9 @@ type Delivery struct {
 	Last bool
 }
 
+// unlimited is how often a message is delivered that is never dropped.
+const unlimited = -1
+
 // Consume lets this instance work for a group: each message whose topic matches
 // filter goes to one of its members, one at a time, from the first that is
 // stored when the group is first heard of. What handle refuses by an error, or a
@@ -234,6 +237,18 @@ type Delivery struct {
 // all. So handle may see a message again that it has dealt with. Consume returns
 // when ctx is done.
 func (b *Bus) Consume(ctx context.Context, group, filter string, handle func(context.Context, Delivery) error) error {
+	return b.consume(ctx, group, filter, b.config.MaxDeliver, handle)
+}
+
+// ConsumeUntilHandled is [Bus.Consume] for a handle that decides by itself when a
+// message was tried often enough: a message is delivered until handle returns
+// nil, or until it is too old for the stream. A message whose members died comes
+// again too, with the attempts counted.
+func (b *Bus) ConsumeUntilHandled(ctx context.Context, group, filter string, handle func(context.Context, Delivery) error) error {
+	return b.consume(ctx, group, filter, unlimited, handle)
+}
+
+func (b *Bus) consume(ctx context.Context, group, filter string, maxDeliver int, handle func(context.Context, Delivery) error) error {
 	if !streamName.MatchString(group) {
 		return fmt.Errorf("group %q: must be 1 to 64 letters, digits, - and _", group)
 	}
@@ -241,7 +256,7 @@ func (b *Bus) Consume(ctx context.Context, group, filter string, handle func(con
 		return err
 	}
 	for {
-		err := b.consumeOnce(ctx, group, filter, handle)
+		err := b.consumeOnce(ctx, group, filter, maxDeliver, handle)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -256,7 +271,7 @@ func (b *Bus) Consume(ctx context.Context, group, filter string, handle func(con
 	}
 }
 
-func (b *Bus) consumeOnce(ctx context.Context, group, filter string, handle func(context.Context, Delivery) error) error {
+func (b *Bus) consumeOnce(ctx context.Context, group, filter string, maxDeliver int, handle func(context.Context, Delivery) error) error {
 	round, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer b.onReconnect(cancel)()
@@ -268,7 +283,7 @@ func (b *Bus) consumeOnce(ctx context.Context, group, filter string, handle func
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       b.config.AckWait,
-		MaxDeliver:    b.config.MaxDeliver,
+		MaxDeliver:    maxDeliver,
 	})
 	if err != nil {
 		return err
@@ -286,19 +301,19 @@ func (b *Bus) consumeOnce(ctx context.Context, group, filter string, handle func
 			return err
 		}
 		// The work goes on over a reconnect, and ends with the service.
-		if err := b.work(ctx, group, msg, handle); err != nil {
+		if err := b.work(ctx, group, maxDeliver, msg, handle); err != nil {
 			return err
 		}
 	}
 }
 
 // work has one message handled, and tells the server what came of it.
-func (b *Bus) work(ctx context.Context, group string, msg jetstream.Msg, handle func(context.Context, Delivery) error) error {
+func (b *Bus) work(ctx context.Context, group string, maxDeliver int, msg jetstream.Msg, handle func(context.Context, Delivery) error) error {
 	m, meta, err := b.stored(msg)
 	if err != nil {
 		return err
 	}
-	d := Delivery{Message: m, Attempt: meta.NumDelivered, Last: meta.NumDelivered >= uint64(b.config.MaxDeliver)} //nolint:gosec // is more than 0
+	d := Delivery{Message: m, Attempt: meta.NumDelivered, Last: maxDeliver != unlimited && meta.NumDelivered >= uint64(maxDeliver)} //nolint:gosec // is more than 0
 	ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(msg.Headers()))
 	ctx, span := b.tracer.Start(ctx, "pubsub.work")
 	defer span.End()
