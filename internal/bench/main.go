@@ -1,0 +1,247 @@
+// Command bench measures whole processes of scaffold: it builds the command and
+// runs it again and again, in folders of its own, with no network.
+//
+// For each command it prints the median and the 95th percentile of the wall
+// clock, the processor time, and scaffold's own part: the median less that of
+// `scaffold version`, which starts a process and does nothing. The last row is
+// what the disk takes: this process writes the files of a service with all
+// patterns, and does nothing else.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	runs := flag.Int("runs", 40, "how often each command is run")
+	check := flag.Bool("check", false, "exit with 1 where a median is above its limit")
+	flag.Parse()
+	ok, err := bench(ctx, *runs)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+	if *check && !ok {
+		os.Exit(1)
+	}
+}
+
+// The limits of a median, and of its part above that of an empty process.
+const (
+	limit    = 60 * time.Millisecond
+	ownLimit = 30 * time.Millisecond
+)
+
+// A command is one row of the figures.
+type command struct {
+	name string
+	// prepare makes the folder in which it runs what it has to be.
+	prepare func(dir string) error
+	args    []string
+
+	wall, cpu []time.Duration
+}
+
+type bencher struct {
+	ctx     context.Context
+	program string
+	dir     string
+}
+
+func bench(ctx context.Context, runs int) (ok bool, err error) {
+	dir, err := os.MkdirTemp("", "scaffold-bench-*")
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	b := bencher{ctx: ctx, program: filepath.Join(dir, "scaffold"), dir: dir}
+	if err := b.build(); err != nil {
+		return false, err
+	}
+	all, last, err := b.patterns()
+	if err != nil {
+		return false, err
+	}
+	commands := b.commands(all, last)
+	// One round after another, so that a slow moment of the machine meets all.
+	for round := range runs + 1 {
+		for _, c := range commands {
+			wall, cpu, err := b.run(c)
+			if err != nil {
+				return false, fmt.Errorf("%s: %w", c.name, err)
+			}
+			if round > 0 { // the first one fills the caches
+				c.wall, c.cpu = append(c.wall, wall), append(c.cpu, cpu)
+			}
+		}
+	}
+	files, err := b.filesOf(all)
+	if err != nil {
+		return false, err
+	}
+	disk := &command{name: "the disk: its files, just written"}
+	for range runs {
+		wall, err := b.write(files)
+		if err != nil {
+			return false, err
+		}
+		disk.wall, disk.cpu = append(disk.wall, wall), append(disk.cpu, 0)
+	}
+	fmt.Printf("%d patterns (%s), %d runs each\n\n", len(all), strings.Join(all, ", "), runs)
+	return print(commands, disk), nil
+}
+
+func (b *bencher) build() error {
+	cmd := exec.CommandContext(b.ctx, "go", "build", "-trimpath", "-o", b.program, "github.com/seed-d146d9dc/scaffold/cmd/scaffold") // #nosec G204 -- its own program
+	cmd.Stderr = os.Stderr
+	return cmd.Run()
+}
+
+// patterns returns all patterns, and one that no other requires: the last.
+func (b *bencher) patterns() (all []string, last string, err error) {
+	out, err := exec.CommandContext(b.ctx, b.program, "list", "--json", "--dir", b.dir).Output() // #nosec G204 -- its own program
+	if err != nil {
+		return nil, "", err
+	}
+	var list struct {
+		Families []struct{ Patterns []struct{ Name string } }
+	}
+	if err := json.Unmarshal(out, &list); err != nil {
+		return nil, "", err
+	}
+	for _, f := range list.Families {
+		for _, p := range f.Patterns {
+			all = append(all, p.Name)
+		}
+	}
+	return all, all[len(all)-1], nil
+}
+
+func (b *bencher) commands(all []string, last string) []*command {
+	with := func(names []string) func(string) error {
+		return func(dir string) error {
+			return b.scaffold(dir, "new", "service", "--dir", ".", "--no-git", "--with", strings.Join(names, ","))
+		}
+	}
+	others := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == last })
+	nothing := func(string) error { return nil }
+	return []*command{
+		{name: "version (an empty process)", prepare: nothing, args: []string{"version"}},
+		{name: "new, all patterns", prepare: nothing, args: []string{"new", "service", "--no-git", "--with", strings.Join(all, ",")}},
+		{name: "new, all patterns, git init", prepare: nothing, args: []string{"new", "service", "--with", strings.Join(all, ",")}},
+		{name: "new, no pattern", prepare: nothing, args: []string{"new", "service", "--no-git", "--with", "none"}},
+		{name: "add " + last + " to all others", prepare: with(others), args: []string{"add", last}},
+		{name: "add all patterns to none", prepare: with([]string{"none"}), args: append([]string{"add"}, all...)},
+		{name: "add what is there", prepare: with(all), args: []string{"add", last}},
+	}
+}
+
+func (b *bencher) scaffold(dir string, args ...string) error {
+	cmd := exec.CommandContext(b.ctx, b.program, args...) // #nosec G204 -- its own program
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// run runs the command once, in a new folder.
+func (b *bencher) run(c *command) (wall, cpu time.Duration, err error) {
+	dir, err := os.MkdirTemp(b.dir, "run-*")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := c.prepare(dir); err != nil {
+		return 0, 0, err
+	}
+	cmd := exec.CommandContext(b.ctx, b.program, c.args...) // #nosec G204 -- its own program
+	cmd.Dir = dir
+	start := time.Now()
+	err = cmd.Run()
+	wall = time.Since(start)
+	if err != nil {
+		return 0, 0, err
+	}
+	return wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
+}
+
+// filesOf returns the files of a service with the patterns.
+func (b *bencher) filesOf(patterns []string) (map[string][]byte, error) {
+	dir, err := os.MkdirTemp(b.dir, "files-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := b.scaffold(dir, "new", "service", "--dir", ".", "--no-git", "--with", strings.Join(patterns, ",")); err != nil {
+		return nil, err
+	}
+	files := make(map[string][]byte)
+	root := os.DirFS(dir)
+	err = fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files[name], err = fs.ReadFile(root, name)
+		}
+		return err
+	})
+	return files, err
+}
+
+// write writes the files into a new folder.
+func (b *bencher) write(files map[string][]byte) (time.Duration, error) {
+	dir, err := os.MkdirTemp(b.dir, "disk-*")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	start := time.Now()
+	for name, data := range files {
+		name = filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
+			return 0, err
+		}
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(start), nil
+}
+
+// print prints the figures, and reports whether all are within the limits.
+func print(commands []*command, disk *command) (ok bool) {
+	ok = true
+	fmt.Printf("%-34s %9s %9s %9s %9s\n", "command", "p50", "p95", "cpu p50", "own p50")
+	empty := percentile(commands[0].wall, 50)
+	for _, c := range commands {
+		p50 := percentile(c.wall, 50)
+		mark := ""
+		if own := p50 - empty; p50 > limit || own > ownLimit {
+			ok, mark = false, fmt.Sprintf("  over %v, of which %v of its own", limit, ownLimit)
+		}
+		fmt.Printf("%-34s %9s %9s %9s %9s%s\n", c.name, ms(p50), ms(percentile(c.wall, 95)), ms(percentile(c.cpu, 50)), ms(p50-empty), mark)
+	}
+	fmt.Printf("%-34s %9s %9s\n", disk.name, ms(percentile(disk.wall, 50)), ms(percentile(disk.wall, 95)))
+	return ok
+}
+
+// percentile is the nearest rank: the smallest value that p percent of the
+// values don't exceed.
+func percentile(values []time.Duration, p int) time.Duration {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[max(0, (len(sorted)*p+99)/100-1)]
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
