@@ -105,6 +105,9 @@ func runNew(ctx context.Context, a *app, o *newOptions, doc *document) error {
 		root = want.Name
 	}
 	root = filepath.Clean(root)
+	if info, err := os.Stat(root); err == nil && !info.IsDir() {
+		return usagef("%s: is a file where the service's folder should come; choose another --dir", root)
+	}
 	if err := a.recover(ctx, root); err != nil {
 		return err
 	}
@@ -185,19 +188,15 @@ func checkEmpty(dir string) error {
 		return nil
 	}
 	if err != nil {
-		if info, serr := os.Stat(dir); serr == nil && !info.IsDir() {
-			return usagef("%s: is a file where the service's folder should come; choose another --dir", dir)
-		}
 		return err
 	}
-	for _, e := range entries {
-		switch e.Name() {
-		case ".git":
-		case record.ManifestFile:
-			return usagef("%s: is a service that scaffold made; change it with `scaffold add`, or choose another --dir", dir)
-		default:
-			return usagef("%s: is not empty (it has %s); choose another --dir", dir, e.Name())
-		}
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == ".git" })
+	isManifest := func(e fs.DirEntry) bool { return e.Name() == record.ManifestFile }
+	switch {
+	case slices.ContainsFunc(entries, isManifest):
+		return usagef("%s: is a service that scaffold made; change it with `scaffold add`, or choose another --dir", dir)
+	case len(entries) > 0:
+		return usagef("%s: is not empty (it has %s); choose another --dir", dir, entries[0].Name())
 	}
 	return nil
 }

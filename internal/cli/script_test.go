@@ -124,8 +124,12 @@ func below(dir string) (map[string]string, error) {
 		if err != nil {
 			return err
 		}
-		data, err := os.ReadFile(name)
 		rel, _ := filepath.Rel(dir, name)
+		if d.Type()&fs.ModeSymlink != 0 {
+			files[rel], err = os.Readlink(name)
+			return err
+		}
+		data, err := os.ReadFile(name)
 		files[rel] = info.Mode().String() + "\n" + string(data)
 		return err
 	})
