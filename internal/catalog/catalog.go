@@ -181,7 +181,11 @@ type UnknownError struct {
 
 // Error implements error.
 func (e *UnknownError) Error() string {
-	msg := fmt.Sprintf("%s: no such %s", e.Name, e.Kind)
+	name := e.Name
+	if name == "" {
+		name = `""`
+	}
+	msg := fmt.Sprintf("%s: no such %s", name, e.Kind)
 	if len(e.Nearest) > 0 {
 		msg += "; did you mean " + strings.Join(e.Nearest, " or ") + "?"
 	}

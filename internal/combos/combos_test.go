@@ -127,7 +127,7 @@ func prove(ctx context.Context, c *catalog.Catalog, s catalog.Selection, dir str
 	}
 	for _, args := range [][]string{
 		{"mod", "tidy", "-diff"},
-		{"build", "-mod=readonly", "./..."},
+		{"build", "-mod=readonly", "-ldflags=-s -w", "./..."},
 		{"vet", "-mod=readonly", "./..."},
 	} {
 		cmd := exec.CommandContext(ctx, "go", args...)
