@@ -43,5 +43,6 @@ func (a *App) parts() []part {
 		{"dlq", a.setupDLQ},
 		{"dlq_pubsub", a.setupDLQPubsub},
 		{"upload", a.setupUpload},
+		{"upload_workers", a.setupUploadWorkers},
 	}
 }

@@ -60,6 +60,8 @@ type uploadJSON struct {
 	ExpiresAt time.Time `json:"expires_at"`
 	// Parts are those that the storage has of a pending upload.
 	Parts []partJSON `json:"parts,omitempty"`
+	// Details are what others know of it.
+	Details map[string]any `json:"details,omitempty"`
 	// Request sends the file, where it is sent in one piece.
 	Request *requestJSON `json:"request,omitempty"`
 }
@@ -124,6 +126,19 @@ func (s *Uploads) handleGet(w http.ResponseWriter, r *http.Request) error {
 	out := view(u)
 	for _, p := range parts {
 		out.Parts = append(out.Parts, partJSON(p))
+	}
+	for name, describe := range s.details {
+		detail, err := describe(r.Context(), u)
+		if err != nil {
+			return err
+		}
+		if detail == nil {
+			continue
+		}
+		if out.Details == nil {
+			out.Details = make(map[string]any, len(s.details))
+		}
+		out.Details[name] = detail
 	}
 	httpapi.WriteJSON(w, r, http.StatusOK, out)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -175,6 +176,22 @@ func (s *storage) head(ctx context.Context, key string) (object, error) {
 		return nil
 	})
 	return found, err
+}
+
+// peek returns the first n bytes of an object, or all where it has fewer.
+func (s *storage) peek(ctx context.Context, key string, n int) ([]byte, error) {
+	var b []byte
+	err := s.do(ctx, "GetObject", s.config.Timeout, func(ctx context.Context) error {
+		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{
+			Bucket: &s.config.Bucket, Key: &key, Range: aws.String(fmt.Sprintf("bytes=0-%d", n-1)),
+		})
+		if err != nil {
+			return err
+		}
+		b, err = io.ReadAll(out.Body)
+		return errors.Join(err, out.Body.Close())
+	})
+	return b, err
 }
 
 // sign returns the request that sends part p of u and nothing else: its length,

@@ -130,6 +130,7 @@ type Uploads struct {
 	log     *slog.Logger
 	metrics metrics
 	onReady []func(context.Context, database.Tx, Upload) error
+	details map[string]func(context.Context, Upload) (any, error)
 }
 
 // New returns the uploads that config describes. A storage that does not answer
@@ -150,7 +151,10 @@ func New(ctx context.Context, config Config, deps Deps) (*Uploads, error) {
 	case err != nil:
 		return nil, fmt.Errorf("UPLOAD_S3_BUCKET=%s: %w", config.Bucket, err)
 	}
-	return &Uploads{config: config, store: store{deps.Database}, storage: storage, log: deps.Log, metrics: m}, nil
+	return &Uploads{
+		config: config, store: store{deps.Database}, storage: storage, log: deps.Log, metrics: m,
+		details: make(map[string]func(context.Context, Upload) (any, error)),
+	}, nil
 }
 
 // Close closes the idle connections to the storage.
@@ -161,6 +165,23 @@ func (s *Uploads) Close() { s.storage.close() }
 // the service serves.
 func (s *Uploads) OnReady(fn func(context.Context, database.Tx, Upload) error) {
 	s.onReady = append(s.onReady, fn)
+}
+
+// Peek returns the first n bytes of a ready upload, or all where it has fewer.
+// They pass through the service: keep n small.
+func (s *Uploads) Peek(ctx context.Context, u Upload, n int) ([]byte, error) {
+	b, err := s.storage.peek(ctx, u.Key, n)
+	if errors.Is(err, errNoObject) {
+		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return b, err
+}
+
+// Describe has GET /uploads/{id} tell, below details and under this name, what
+// others know of an upload. An fn that returns nil has nothing to say. Call it
+// before the service serves.
+func (s *Uploads) Describe(name string, fn func(context.Context, Upload) (any, error)) {
+	s.details[name] = fn
 }
 
 // Create notes a new upload of a file with this name, type, size and checksum.
