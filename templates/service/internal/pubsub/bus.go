@@ -268,6 +268,9 @@ func (b *Bus) publish(ctx context.Context, m Message) (Ack, error) {
 func (b *Bus) publishOnce(ctx context.Context, msg *nats.Msg, id string) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(max(b.config.PublishTimeout/4, 100*time.Millisecond), time.Second))
 	defer cancel()
+	if b.conn.IsClosed() {
+		return nil, nats.ErrConnectionClosed
+	}
 	if !b.conn.IsConnected() {
 		return nil, errDisconnected
 	}

@@ -296,14 +296,29 @@ func TestSubscribe(t *testing.T) {
 	for len(one.data()) == 0 || len(two.data()) == 0 || len(members.data()) == 0 {
 		publish(t, b, "a.b", "hello")
 	}
-	publish(t, b, "a.b", "last")
-	for _, c := range []*collected{&one, &two, &members} {
-		for data := c.data(); data[len(data)-1] != "last"; data = c.data() {
-			time.Sleep(time.Millisecond)
-		}
+	for _, n := range numbers(0, 20) {
+		publish(t, b, "a.b", n)
 	}
-	if one, members := len(one.data()), len(members.data()); members > one {
-		t.Errorf("the group's members got %d messages together, a lone subscriber %d", members, one)
+	// Each lone subscriber gets all of them, the group's members together too.
+	for _, c := range []*collected{&one, &two, &members} {
+		var got map[string]int
+		for begin := time.Now(); len(got) < 20; {
+			if time.Since(begin) > 30*time.Second {
+				t.Fatalf("got %v, want 20 different", got)
+			}
+			time.Sleep(time.Millisecond)
+			got = make(map[string]int)
+			for _, data := range c.data() {
+				if data != "hello" {
+					got[data]++
+				}
+			}
+		}
+		for data, times := range got {
+			if times != 1 {
+				t.Errorf("%s came %d times", data, times)
+			}
+		}
 	}
 }
 

@@ -294,7 +294,7 @@ func (b *Bus) consumeOnce(ctx context.Context, group, filter string, maxDeliver 
 	if err != nil {
 		return err
 	}
-	defer messages.Stop()
+	defer giveBack(messages)
 	for {
 		msg, err := messages.Next(jetstream.NextContext(round))
 		if err != nil {
@@ -303,6 +303,24 @@ func (b *Bus) consumeOnce(ctx context.Context, group, filter string, maxDeliver 
 		// The work goes on over a reconnect, and ends with the service.
 		if err := b.work(ctx, group, maxDeliver, msg, handle); err != nil {
 			return err
+		}
+	}
+}
+
+// giveBack ends the reading. What has arrived and was not begun goes to another
+// member at once, rather than when AckWait is over.
+func giveBack(messages jetstream.MessagesContext) {
+	messages.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	defer messages.Stop()
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return
+		}
+		if err := msg.Nak(); err != nil {
+			return // it comes back when AckWait is over
 		}
 	}
 }
@@ -318,10 +336,13 @@ func (b *Bus) work(ctx context.Context, group string, maxDeliver int, msg jetstr
 	ctx, span := b.tracer.Start(ctx, "pubsub.work")
 	defer span.End()
 	err = handle(ctx, d)
+	// A service that stops still says that it has done its work.
+	ackCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	result := "done"
 	switch {
 	case err == nil:
-		err = msg.DoubleAck(ctx)
+		err = msg.DoubleAck(ackCtx)
 	case d.Last:
 		result = "dropped"
 		span.RecordError(err)
