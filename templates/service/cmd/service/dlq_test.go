@@ -253,12 +253,21 @@ func TestKilledWhilePoisonDies(t *testing.T) {
 		p.Kill() // while they run
 		p = startParcels(t, env)
 	}
+	// A job that is killed in the one attempt that a requeue gave it is dead again,
+	// and can be requeued again.
 	dlqEventually(t, func() error {
-		if dead, done := len(getDead(t, p.URL, "parcel")), len(delivered(t, env["PARCELS_FILE"])); dead != 0 || done != parcels {
-			return fmt.Errorf("%d are dead and %d delivered, want 0 and %d", dead, done, parcels)
+		for id := range getDead(t, p.URL, "parcel") {
+			status, body := send(t, http.MethodPost, p.URL+"/dlq/"+id+"/requeue", "")
+			mustEqual(t, body, status, http.StatusAccepted)
+		}
+		_, metrics := get(t, p.URL+"/metrics")
+		running := contains(metrics, `workers_queue_depth{kind="parcel"`)
+		if done := len(delivered(t, env["PARCELS_FILE"])); done != parcels || running == nil {
+			return fmt.Errorf("%d are delivered, want %d, and jobs that have not ended: %t", done, parcels, running == nil)
 		}
 		return nil
 	})
+	mustEqual(t, "dead letters that are left", len(getDead(t, p.URL, "parcel")), 0)
 	// A job whose process is killed between its work and the record of it runs
 	// again: of each of the two workers one, at each of the six kills.
 	if again := lines(delivered(t, env["PARCELS_FILE"])) - parcels; again > 2*6 {
