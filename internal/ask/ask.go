@@ -101,20 +101,20 @@ type Choice struct {
 // One asks for one of the choices; the proposed one is marked first.
 func (t *Terminal) One(question, proposed string, choices []Choice) (string, error) {
 	width, _ := t.size()
-	lines := make([]string, len(choices))
+	options := make([]string, len(choices))
 	marked := 0
 	for i, c := range choices {
-		lines[i] = cut(c.Name+" – "+c.Summary, width-3)
+		options[i] = cut(c.Name+" – "+c.Summary, width-3)
 		if c.Name == proposed {
 			marked = i
 		}
 	}
 	p := &survey.Select{
 		Message:  question,
-		Options:  lines,
+		Options:  options,
 		Default:  marked,
-		PageSize: t.page(question, selectHint, len(lines)),
-		Filter:   searcher(lines),
+		PageSize: t.page(question, selectHint, len(options)),
+		Filter:   searcher(options),
 	}
 	names := make([]string, len(choices))
 	for i, c := range choices {
@@ -127,16 +127,18 @@ func (t *Terminal) One(question, proposed string, choices []Choice) (string, err
 	return names[at], nil
 }
 
+// lines is how many lines the text takes.
+func lines(text string, width int) int { return (len(text) + width - 1) / width }
+
 // page is how many of n options are shown at a time, so that the question and
 // the marked option never scroll out of sight.
 func (t *Terminal) page(question, hint string, n int) int {
 	width, height := t.size()
-	head := len("? "+question+" "+hint)/width + 1
-	return max(1, min(n, height-head-1))
+	return max(1, min(n, height-lines("? "+question+" "+hint, width)-1))
 }
 
 // What survey writes behind a question with options, at its longest.
 const (
 	selectHint = " [Use arrows to move, type to filter]"
-	multiHint  = " [Use arrows to move, space to select, <left> to none, type to filter, ? for more help]"
+	multiHint  = " [Use arrows to move, space to select, <right> to all, <left> to none, type to filter, ? for more help]"
 )

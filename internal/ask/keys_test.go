@@ -39,7 +39,7 @@ func TestKeys(t *testing.T) {
 				if n > 0 {
 					got = append(got, string(buf[:n]))
 				}
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					break
 				}
 				if err != nil {

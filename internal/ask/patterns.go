@@ -15,23 +15,27 @@ import (
 // has its family, so that typing finds a pattern by its family, its name or a
 // word of what is said of it.
 func (t *Terminal) Patterns(question string, c *catalog.Catalog, patterns []*catalog.Pattern) ([]string, error) {
-	columns, _ := t.size()
+	columns, rows := t.size()
 	names := make([]string, len(patterns))
-	lines := make([]string, len(patterns))
+	options := make([]string, len(patterns))
 	texts := make([]string, len(patterns))
 	for i, p := range patterns {
 		names[i] = p.Name
 		family := c.FamilyOf(p)
-		lines[i] = cut(fmt.Sprintf("%s · %s – %s", family.Name, p.Name, p.Summary), columns-8)
+		options[i] = cut(fmt.Sprintf("%s · %s – %s", family.Name, p.Name, p.Summary), columns-8)
 		// On a narrow screen the end of a line is not seen, and still searched.
 		texts[i] = strings.Join([]string{family.Name, family.Title, p.Name, p.Title, p.Summary, p.Guidance.Use}, " ")
 	}
 	p := &survey.MultiSelect{
 		Message:  question,
-		Options:  lines,
-		Help:     "Take none for a service without patterns: `scaffold add` adds them at any time, and `scaffold explain PATTERN` says when each is the right one.",
-		PageSize: t.page(question, multiHint, len(lines)),
+		Options:  options,
+		PageSize: t.page(question, multiHint, len(options)),
 		Filter:   searcher(texts),
+	}
+	// The help stands above the question once it was asked for: only where there
+	// is room for both.
+	if page := rows - lines(patternsHelp, columns) - lines(question+multiHint, columns) - 2; page >= min(5, len(options)) {
+		p.Help, p.PageSize = patternsHelp, min(page, len(options))
 	}
 	var at []int
 	if err := t.ask(many{p, names}, &at, nil); err != nil {
@@ -43,6 +47,8 @@ func (t *Terminal) Patterns(question string, c *catalog.Catalog, patterns []*cat
 	}
 	return chosen, nil
 }
+
+const patternsHelp = "Take none for a service without patterns: `scaffold add` adds them at any time, and `scaffold explain PATTERN` says when each is the right one."
 
 // many and one show the names of what was chosen when the question is over,
 // instead of the whole lines.

@@ -42,13 +42,10 @@ is written and the exit code is 3. A pattern that is there already changes nothi
 		},
 		ValidArgsFunction: a.patternArgs,
 	}
-	f := cmd.Flags()
-	f.StringSliceVarP(&o.set, "set", "s", nil, "option=value, comma-separated")
-	f.StringVarP(&o.dir, "dir", "d", ".", "folder of the service")
+	cmd.Flags().StringSliceVarP(&o.set, "set", "s", nil, "option=value, comma-separated")
 	o.flags(cmd)
-	o.conflictFlag(cmd)
-	completeOptions(a, cmd, "set")
-	completeFolders(cmd, "dir")
+	o.serviceFlags(cmd)
+	register(cmd, "set", a.optionPairs)
 	return cmd
 }
 
@@ -62,33 +59,17 @@ func splitNames(args []string) []string {
 }
 
 func runAdd(ctx context.Context, a *app, o *addOptions, doc *document) error {
-	if err := o.check(); err != nil {
-		return err
-	}
 	set, err := settings(o.set)
 	if err != nil {
 		return err
-	}
-	c, err := a.catalog()
-	if err != nil {
-		return err
-	}
-	for _, name := range o.patterns {
-		if _, err := c.Find(name); err != nil {
-			return err
-		}
 	}
 	terminal := a.terminalFor(ctx, &o.changeOptions)
 	if len(o.patterns) == 0 && terminal == nil {
 		return usagef("which patterns? Say `scaffold add PATTERN...` (see `scaffold list`)")
 	}
-	s, err := a.open(ctx, o.dir)
+	c, s, before, err := a.begin(ctx, &o.changeOptions, o.patterns)
 	if err != nil {
 		return err
-	}
-	before, _, err := resolve(c, s.manifest)
-	if err != nil {
-		return inManifest(err)
 	}
 	if len(o.patterns) == 0 {
 		rest := offered(c, before)
@@ -115,10 +96,7 @@ func runAdd(ctx context.Context, a *app, o *addOptions, doc *document) error {
 	want.Options = merged(s.manifest.Options, set)
 	if len(fresh) == 0 && len(set) == 0 {
 		doc.Service, doc.Result = describe(s.manifest, before), resultUnchanged
-		if !o.json {
-			a.printf("Nothing to do.\n")
-		}
-		return nil
+		return a.nothingToDo(&o.changeOptions)
 	}
 	if terminal != nil {
 		if err := askOptions(terminal, c, &want, before); err != nil {
@@ -130,10 +108,11 @@ func runAdd(ctx context.Context, a *app, o *addOptions, doc *document) error {
 		title = fmt.Sprintf("%s: setting %s", s.manifest.Name, optionsLine(set))
 	}
 	d, err := a.change(ctx, s, want, &o.changeOptions, doc, title)
-	if err != nil || o.json {
+	if err != nil || d == nil || o.json {
 		return err
 	}
-	a.printAdded(c, d, fresh, o.dryRun)
+	a.printDone(c, d)
+	a.printAdded(c, d, fresh)
 	return nil
 }
 
@@ -166,14 +145,8 @@ func because(c *catalog.Catalog, m record.Manifest, name string) string {
 	return ""
 }
 
-func (a *app) printAdded(c *catalog.Catalog, d *draft, fresh []string, dryRun bool) {
-	if dryRun {
-		a.printf("Nothing was written (--dry-run).\n")
-		return
-	}
-	a.printf("Done: %s.\n", tally(d.plan))
-	a.printMarked(d)
-	a.printEngines(c, d.selection)
+// printAdded says where to read on about the patterns that are new.
+func (a *app) printAdded(c *catalog.Catalog, d *draft, fresh []string) {
 	for _, name := range fresh {
 		p, _ := c.Pattern(name)
 		page := "docs/patterns/" + name + ".md"

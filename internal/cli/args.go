@@ -75,25 +75,24 @@ func listed(typed string) (done, last string, names []string) {
 	return typed[:i], typed[i:], strings.Split(strings.TrimSuffix(typed[:i], ","), ",")
 }
 
-// completeOptions completes option=value.
-func completeOptions(a *app, cmd *cobra.Command, flag string) {
-	register(cmd, flag, func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-		c, err := a.catalog()
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
+// optionPairs completes option=value, comma-separated.
+func (a *app) optionPairs(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	c, err := a.catalog()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	done, _, names := listed(typed)
+	names = append(names, args...)
+	var out []string
+	for _, o := range c.Options {
+		if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, o.Name+"=") }) {
+			continue
 		}
-		done, _, names := listed(typed)
-		var out []string
-		for _, o := range c.Options {
-			if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, o.Name+"=") }) {
-				continue
-			}
-			for _, v := range o.Values {
-				out = append(out, done+o.Name+"="+v.Name+"\t"+v.Summary)
-			}
+		for _, v := range o.Values {
+			out = append(out, done+o.Name+"="+v.Name+"\t"+v.Summary)
 		}
-		return withPrefix(out, typed), cobra.ShellCompDirectiveNoFileComp
-	})
+	}
+	return withPrefix(out, typed), cobra.ShellCompDirectiveNoFileComp
 }
 
 // patternArgs completes arguments that are patterns.

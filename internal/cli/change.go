@@ -38,7 +38,10 @@ func (o *changeOptions) flags(cmd *cobra.Command) {
 	f.BoolVarP(&o.yes, "yes", "y", false, "ask nothing, and write")
 }
 
-func (o *changeOptions) conflictFlag(cmd *cobra.Command) {
+// serviceFlags are for commands that change a service which is there.
+func (o *changeOptions) serviceFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&o.dir, "dir", "d", ".", "folder of the service")
+	completeFolders(cmd, "dir")
 	policies := []string{string(plan.Markers), string(plan.Mine), string(plan.Theirs)}
 	cmd.Flags().StringVar(&o.conflicts, "conflicts", "", "decide conflicts beforehand: markers, mine or theirs")
 	complete(cmd, "conflicts", policies)
@@ -164,11 +167,23 @@ func (d *draft) changes() ([]apply.Change, error) {
 		file := tree.File{Data: d.text, Exec: stands[record.ManifestFile].Exec}
 		manifest.Before, manifest.After.Exec = &file, file.Exec
 	}
-	return append(changes, manifest), nil
+	if manifest.Before == nil || !manifest.Before.Equal(*manifest.After) {
+		changes = append(changes, manifest)
+	}
+	return changes, nil
+}
+
+// nothingToDo ends a command that finds all as it shall be.
+func (a *app) nothingToDo(o *changeOptions) error {
+	if !o.json {
+		a.printf("Nothing to do.\n")
+	}
+	return nil
 }
 
 // change makes a service what want says: the one way in which anything is
-// written. title is said above the plan.
+// written. title is said above the plan. It returns what was written, or nil if
+// there was nothing to write or nothing was to be written.
 func (a *app) change(ctx context.Context, s *service, want record.Manifest, o *changeOptions, doc *document, title string) (*draft, error) {
 	d, err := a.draft(s, want)
 	if err != nil {
@@ -195,8 +210,15 @@ func (a *app) change(ctx context.Context, s *service, want record.Manifest, o *c
 	if err != nil {
 		return nil, err
 	}
+	if len(changes) == 0 {
+		doc.Result = resultUnchanged
+		return nil, a.nothingToDo(o)
+	}
 	if o.dryRun {
-		return d, nil
+		if !o.json {
+			a.printf("Nothing was written (--dry-run).\n")
+		}
+		return nil, nil
 	}
 	if terminal != nil {
 		ok, err := terminal.Confirm("Write it?")

@@ -1,50 +1,72 @@
 package cli
 
 import (
-	"regexp"
-	"slices"
-	"strings"
+	"context"
+	"fmt"
 
-	"github.com/seed-d146d9dc/scaffold/internal/catalog"
-	"github.com/seed-d146d9dc/scaffold/internal/tree"
+	"github.com/spf13/cobra"
+
+	"github.com/seed-d146d9dc/scaffold/internal/plan"
+	"github.com/seed-d146d9dc/scaffold/internal/record"
 )
 
-// A service's name is a directory below cmd, a binary, a container and a label
-// in DNS: what all of them take.
-var nameForm = regexp.MustCompile(`^[a-z]([a-z0-9-]*[a-z0-9])?$`)
-
-const nameLength = 63 // of a DNS label (RFC 1035, section 2.3.4)
-
-// unfit are directory names that the go command does not look into.
-var unfit = []string{"testdata", "vendor"}
-
-func checkName(name string, c *catalog.Catalog) error {
-	if !nameForm.MatchString(name) || len(name) > nameLength {
-		hint := ""
-		if s := slug(name); s != "" && s != name {
-			hint = ", as in " + s
-		}
-		return usagef("%q: can't be a service's name; use up to %d lower-case letters, digits and hyphens, a letter first%s", name, nameLength, hint)
-	}
-	if slices.Contains(unfit, name) {
-		return usagef("%q: can't be a service's name: the go command passes over directories of that name; choose another", name)
-	}
-	if err := tree.CheckPath(name); err != nil {
-		return usagef("%w; choose another name", err)
-	}
-	for _, p := range c.Patterns {
-		for _, e := range p.Engines {
-			if e.Name == name {
-				return usagef("%q: can't be a service's name: compose.yaml has a server of that name; choose another", name)
+func newCheck(a *app, runF func(context.Context, *changeOptions) error) *cobra.Command {
+	o := &changeOptions{dryRun: true}
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Say whether apply would change anything, for CI",
+		Long: `Exit with 0 if ` + "`scaffold apply`" + ` would change nothing in the service in this folder
+or above, and with 4 if it would, with what. What you edited or deleted yourself
+is no drift.`,
+		GroupID: groupLook,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if runF != nil {
+				return runF(cmd.Context(), o)
 			}
-		}
+			doc := &document{Command: "check"}
+			return a.close(doc, o, runCheck(cmd.Context(), a, o, doc))
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	return nil
+	lookFlags(cmd, &o.dir, &o.json)
+	return cmd
 }
 
-// slug makes a name of what was perhaps meant as one.
-func slug(name string) string {
-	words := regexp.MustCompile(`[a-z0-9]+`).FindAllString(strings.ToLower(name), -1)
-	s := strings.TrimLeft(strings.Join(words, "-"), "-0123456789")
-	return strings.TrimRight(s[:min(len(s), nameLength)], "-")
+func runCheck(ctx context.Context, a *app, o *changeOptions, doc *document) error {
+	_, s, _, err := a.begin(ctx, o, nil)
+	if err != nil {
+		return err
+	}
+	d, err := a.draft(s, s.manifest)
+	if err != nil {
+		return err
+	}
+	doc.draft(d)
+	changes, err := d.changes()
+	if err != nil {
+		return err
+	}
+	if len(changes)+len(d.plan.Conflicts()) == 0 {
+		doc.Result = resultUnchanged
+		if !o.json {
+			a.printf("%s is what %s says.\n", d.want.Name, record.ManifestFile)
+		}
+		return nil
+	}
+	drift := 0
+	for _, step := range d.plan.Steps {
+		if !step.Writes() && step.Action != plan.Conflict {
+			continue
+		}
+		drift++
+		if !o.json {
+			a.printf("%-9s %s\n", step.Action, step.Path)
+		}
+	}
+	what := count(drift, "file")
+	if drift == 0 {
+		what = "what is recorded of it"
+	}
+	return fmt.Errorf("%w: `scaffold apply` would change %s; run it and commit", errDrift, what)
 }

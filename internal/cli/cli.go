@@ -82,7 +82,7 @@ patterns' templates: what you edit is merged, never overwritten.
   scaffold explain dlq       says when a pattern is the right one
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 conflicts and nothing written,
-130 interrupted.`,
+4 check found drift, 130 interrupted.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -103,6 +103,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 conflicts and nothing written,
 	root.AddCommand(
 		newNew(a, nil),
 		newAdd(a, nil),
+		newRemove(a, nil),
+		newSet(a, nil),
+		newApply(a, nil),
+		newDiff(a, nil),
+		newCheck(a, nil),
 		newList(a, nil),
 		newExplain(a, nil),
 		newVersion(a),

@@ -16,6 +16,7 @@ const (
 	resultPlanned   = "planned"   // --dry-run
 	resultUnchanged = "unchanged" // there was nothing to do
 	resultConflicts = "conflicts" // nothing was written
+	resultDrift     = "drift"     // check: apply would change something
 	resultFailed    = "failed"    // nothing was written, if the error says no more
 )
 
@@ -65,6 +66,8 @@ func (a *app) close(doc *document, o *changeOptions, err error) error {
 	switch {
 	case errors.Is(err, errConflicts):
 		doc.Result = resultConflicts
+	case errors.Is(err, errDrift):
+		doc.Result = resultDrift
 	case err != nil:
 		doc.Result = resultFailed
 	case doc.Result == "":

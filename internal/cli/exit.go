@@ -16,6 +16,7 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2 // a mistake in what was typed, or in scaffold.yaml
 	exitConflicts   = 3 // conflicts are to be decided, and nothing was written
+	exitDrift       = 4 // check found that apply would change something
 	exitInterrupted = 130
 )
 
@@ -32,6 +33,8 @@ func usagef(format string, args ...any) error {
 var (
 	// errConflicts ends a command that must not decide them by itself.
 	errConflicts = errors.New("nothing was written; decide with --conflicts=markers, mine or theirs, or run this at a terminal to decide file by file")
+	// errDrift ends check.
+	errDrift = errors.New("drift")
 	// errDeclined ends a command whose plan the person said no to.
 	errDeclined = errors.New("nothing was written: the plan was not confirmed")
 )
@@ -47,6 +50,8 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.Is(err, errConflicts):
 		return exitConflicts
+	case errors.Is(err, errDrift):
+		return exitDrift
 	case errors.As(err, &usage), errors.As(err, &unknown):
 		return exitUsage
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-d146d9dc/scaffold/internal/catalog"
-	"github.com/seed-d146d9dc/scaffold/internal/record"
 )
 
 type listOptions struct {
@@ -99,11 +98,6 @@ func (a *app) standing(ctx context.Context, c *catalog.Catalog, dir string) (*se
 		return nil, selection, nil, inManifest(err)
 	}
 	return s, selection, added, nil
-}
-
-// inManifest says that the mistake is in scaffold.yaml.
-func inManifest(err error) error {
-	return usagef("%s: %w", record.ManifestFile, err)
 }
 
 func list(c *catalog.Catalog, on catalog.Selection, added []catalog.Added) *listing {

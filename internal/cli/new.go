@@ -71,7 +71,7 @@ It takes lower-case letters, digits and hyphens.`,
 	o.flags(cmd)
 	register(cmd, "module", cobra.NoFileCompletions)
 	completePatterns(a, cmd, "with")
-	completeOptions(a, cmd, "set")
+	register(cmd, "set", a.optionPairs)
 	completeFolders(cmd, "dir")
 	return cmd
 }
@@ -123,10 +123,10 @@ func runNew(ctx context.Context, a *app, o *newOptions, doc *document) error {
 		want.Module = "example.com/" + want.Name
 	}
 	d, err := a.change(ctx, &service{root: root, base: tree.Tree{}}, want, &o.changeOptions, doc, newTitle(root, want))
-	if err != nil {
+	if err != nil || d == nil {
 		return err
 	}
-	if !o.dryRun && !o.noGit {
+	if !o.noGit {
 		a.initGit(ctx, root)
 	}
 	if !o.json {
@@ -280,10 +280,6 @@ func newTitle(root string, want record.Manifest) string {
 
 // printNew says what to do next.
 func (a *app) printNew(ctx context.Context, c *catalog.Catalog, d *draft, o *newOptions) {
-	if o.dryRun {
-		a.printf("Nothing was written (--dry-run).\n")
-		return
-	}
 	a.printf("Made %s in %s: %s.\n\nNext:\n", d.want.Name, d.root, count(len(d.next), "file"))
 	if d.root != "." {
 		a.printf("  cd %s\n", d.root)

@@ -108,6 +108,13 @@ func tally(p plan.Plan) string {
 	return strings.Join(parts, ", ")
 }
 
+// printDone says what a change did, and what is left to do by hand.
+func (a *app) printDone(c *catalog.Catalog, d *draft) {
+	a.printf("Done: %s.\n", tally(d.plan))
+	a.printMarked(d)
+	a.printEngines(c, d.selection)
+}
+
 // printMarked says which files hold conflict markers now.
 func (a *app) printMarked(d *draft) {
 	for _, s := range d.plan.Steps {

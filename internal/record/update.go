@@ -61,9 +61,7 @@ func (m Manifest) text() []byte {
 	for _, p := range m.Patterns {
 		fmt.Fprintf(&b, "  - %s\n", quote(p))
 	}
-	if len(m.Options) > 0 {
-		b.WriteString(section(keyOptions, m.Options, "\n"))
-	}
+	b.WriteString(section(keyOptions, m.Options, "\n"))
 	b.WriteString(section(keyPacks, m.Packs, "\n"))
 	return []byte(b.String())
 }

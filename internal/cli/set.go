@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/spf13/cobra"
+)
+
+type setOptions struct {
+	changeOptions
+	pairs []string
+}
+
+func newSet(a *app, runF func(context.Context, *setOptions) error) *cobra.Command {
+	o := new(setOptions)
+	cmd := &cobra.Command{
+		Use:   "set OPTION=VALUE...",
+		Short: "Choose another alternative for the service in this folder",
+		Long: `Choose another alternative of an option, as in database=postgres, for the service
+in this folder or above. It swaps the alternative's files and keeps your edits
+elsewhere. What the service has stored stays where it is: moving it is yours to do.`,
+		Example: `  scaffold set database=postgres
+  scaffold set database=sqlite --dry-run`,
+		GroupID: groupChange,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.pairs = splitNames(args)
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			doc := &document{Command: "set"}
+			return a.close(doc, &o.changeOptions, runSet(cmd.Context(), a, o, doc))
+		},
+		ValidArgsFunction: a.optionPairs,
+	}
+	o.flags(cmd)
+	o.serviceFlags(cmd)
+	return cmd
+}
+
+func runSet(ctx context.Context, a *app, o *setOptions, doc *document) error {
+	set, err := settings(o.pairs)
+	if err != nil {
+		return err
+	}
+	if len(set) == 0 {
+		return usagef("which option? Say `scaffold set OPTION=VALUE` (see `scaffold list`)")
+	}
+	c, s, before, err := a.begin(ctx, &o.changeOptions, nil)
+	if err != nil {
+		return err
+	}
+	want := s.manifest
+	want.Options = merged(before.Options, set)
+	if maps.Equal(want.Options, before.Options) {
+		doc.Service, doc.Result = describe(s.manifest, before), resultUnchanged
+		if !o.json {
+			a.printf("%s: is so already.\n", optionsLine(set))
+		}
+		return a.nothingToDo(&o.changeOptions)
+	}
+	d, err := a.change(ctx, s, want, &o.changeOptions, doc, fmt.Sprintf("%s: setting %s", s.manifest.Name, optionsLine(set)))
+	if err == nil && d != nil && !o.json {
+		a.printDone(c, d)
+		a.printf("What the service has stored under %s was not moved.\n", optionsLine(before.Options))
+	}
+	return err
+}
