@@ -39,7 +39,7 @@ func TestAddAPatternInAnAfternoon(t *testing.T) {
 			}
 			s.Name, s.Module = "orders", "acme.example/orders"
 			dir := t.TempDir()
-			if err := prove(t.Context(), c, s, dir); err != nil {
+			if err := prove(t.Context(), c, s, dir, tidy, vet); err != nil {
 				t.Fatal(err)
 			}
 			cmd := exec.CommandContext(t.Context(), "go", "test", "./cmd/...", "./internal/greeting/...")

@@ -1,13 +1,17 @@
 // Package combos proves that every selection of patterns and options is a
 // service that builds: its go.mod and go.sum are what go mod tidy would write,
-// and its code and its tests compile and pass go vet.
+// and its code and its tests compile and pass go vet. A sample, another at each
+// commit, is linked too; go test ./internal/combos -link links every one.
 package combos
 
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
+	"hash/fnv"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +26,12 @@ import (
 	"github.com/seed-d146d9dc/scaffold/internal/tree"
 	"github.com/seed-d146d9dc/scaffold/templates"
 )
+
+var link = flag.Bool("link", false, "link every selection's command, not only those of a sample")
+
+// sampled is how many selections are linked, besides the smallest and the
+// largest.
+const sampled = 10
 
 // selections returns every selection that a user can make, each once: all
 // subsets of the patterns, with what they require, under all options.
@@ -95,29 +105,60 @@ func TestEverySelectionBuilds(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := selections(t, c)
+	linked := sample(t, len(all))
 	t.Logf("%d selections", len(all))
-	next := make(chan catalog.Selection)
+	next := make(chan int)
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			dir := t.TempDir()
-			for s := range next {
-				if err := prove(t.Context(), c, s, dir); err != nil {
+			for i := range next {
+				s := all[i]
+				commands := [][]string{tidy, vet}
+				if *link || linked[i] {
+					commands = [][]string{tidy, build, vet}
+				}
+				if err := prove(t.Context(), c, s, dir, commands...); err != nil {
 					t.Errorf("go run ./cmd/scaffold new orders --module %s %s:\n%v", s.Module, describe(s), err)
 				}
 			}
 		})
 	}
-	for _, s := range all {
-		next <- s
+	for i := range all {
+		next <- i
 	}
 	close(next)
 	wg.Wait()
 }
 
+// sample draws those of n selections that are linked. The seed is the commit.
+func sample(t testing.TB, n int) map[int]bool {
+	t.Helper()
+	seed := fnv.New64a()
+	head, err := exec.CommandContext(t.Context(), "git", "rev-parse", "HEAD").Output()
+	if err != nil {
+		t.Logf("no commit to draw a sample by: %v", err)
+	}
+	_, _ = seed.Write(head) // never fails
+	t.Logf("the sample is that of commit %s", head)
+	drawn := map[int]bool{0: true, n - 1: true}
+	for _, i := range rand.New(rand.NewPCG(seed.Sum64(), 0)).Perm(n)[:min(sampled, n)] {
+		drawn[i] = true
+	}
+	return drawn
+}
+
+// What the go command is asked of a selection. Linking is most of a build; the
+// symbol tables that are left out are most of the linking.
+var (
+	tidy  = []string{"mod", "tidy", "-diff"}
+	build = []string{"build", "-mod=readonly", "-ldflags=-s -w", "./..."}
+	vet   = []string{"vet", "-mod=readonly", "./..."}
+)
+
 // prove renders the selection into dir, in place of what was there, and runs
 // the go command on it.
-func prove(ctx context.Context, c *catalog.Catalog, s catalog.Selection, dir string) error {
+func prove(ctx context.Context, c *catalog.Catalog, s catalog.Selection, dir string, commands ...[]string) error {
 	out, err := render.Render(c, s)
 	if err != nil {
 		return err
@@ -125,11 +166,7 @@ func prove(ctx context.Context, c *catalog.Catalog, s catalog.Selection, dir str
 	if err := replace(dir, out); err != nil {
 		return err
 	}
-	for _, args := range [][]string{
-		{"mod", "tidy", "-diff"},
-		{"build", "-mod=readonly", "-ldflags=-s -w", "./..."},
-		{"vet", "-mod=readonly", "./..."},
-	} {
+	for _, args := range commands {
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "GOWORK=off")
@@ -189,7 +226,7 @@ func TestTheProofFails(t *testing.T) {
 			i := slices.IndexFunc(broken.Files, func(f catalog.File) bool { return f.Path == "cmd/service/main.go" })
 			broken.Files[i].Data = bytes.Clone(broken.Files[i].Data)
 			breakIt(&broken.Files[i])
-			if err := prove(t.Context(), &broken, s, t.TempDir()); err == nil {
+			if err := prove(t.Context(), &broken, s, t.TempDir(), tidy, vet); err == nil {
 				t.Error("it passed")
 			}
 		})
