@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -78,9 +81,12 @@ func TestJobstatusCancels(t *testing.T) {
 	}
 	mustEqual(t, "Retry-After of a job in an hour", resp.Header.Get("Retry-After"), "60")
 
-	for url, want := range map[string]int{later: http.StatusOK, queued: http.StatusOK, running: http.StatusAccepted} {
-		status, body := send(t, http.MethodPost, url+"/cancel", "")
-		mustEqual(t, body, status, want)
+	for _, job := range []struct {
+		url  string
+		want int
+	}{{later, http.StatusOK}, {queued, http.StatusOK}, {running, http.StatusAccepted}} {
+		status, body := send(t, http.MethodPost, job.url+"/cancel", "")
+		mustEqual(t, body, status, job.want)
 	}
 	for _, url := range []string{later, queued, running} {
 		jobstatusAwait(t, url, "cancelled")
@@ -133,38 +139,66 @@ func TestJobstatusBadConfigurationNamesTheVariable(t *testing.T) {
 }
 
 // BenchmarkJobstatusPolled measures how long the pool takes for 200 jobs, with
-// nobody who asks and with 64 callers who ask without rest.
+// nobody who asks and with 64 callers who each ask ten times a second.
 func BenchmarkJobstatusPolled(b *testing.B) {
 	for _, callers := range []int{0, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
 			s := startService(b, nil)
-			place := workersMustAccept(b, s.URL, workersOrder("A"))
-			stop := make(chan struct{})
-			var all sync.WaitGroup
-			for range callers {
-				all.Go(func() {
-					for {
-						select {
-						case <-stop:
-							return
-						default:
-							get(b, s.URL+place)
-						}
-					}
-				})
-			}
+			stop := jobstatusPoll(b, s.URL+workersMustAccept(b, s.URL, workersOrder("A")), callers)
 			round := 0
 			for b.Loop() {
 				round++
-				last := ""
-				for i := range 200 {
-					last = workersMustAccept(b, s.URL, workersOrder(fmt.Sprintf("B-%d-%d", round, i)))
+				places := make([]string, 200)
+				for i := range places {
+					places[i] = workersMustAccept(b, s.URL, workersOrder(fmt.Sprintf("B-%d-%d", round, i)))
 				}
-				jobstatusAwait(b, s.URL+last, "succeeded")
+				for _, place := range places {
+					jobstatusAwait(b, s.URL+place, "succeeded")
+				}
 			}
 			b.StopTimer()
-			close(stop)
-			all.Wait()
+			b.ReportMetric(float64(stop())/b.Elapsed().Seconds(), "reads/s")
 		})
+	}
+}
+
+// jobstatusPoll lets callers ask for url until the function it returns is
+// called, which returns how often they did.
+func jobstatusPoll(b *testing.B, url string, callers int) (stop func() int64) {
+	b.Helper()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}}
+	done := make(chan struct{})
+	var (
+		all   sync.WaitGroup
+		reads atomic.Int64
+	)
+	for range callers {
+		all.Go(func() {
+			ticker := time.NewTicker(100 * time.Millisecond)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-done:
+					return
+				case <-ticker.C:
+				}
+				resp, err := client.Get(url)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				_, err = io.Copy(io.Discard, resp.Body)
+				if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK {
+					b.Errorf("%s, %v", resp.Status, err)
+				}
+				reads.Add(1)
+			}
+		})
+	}
+	return func() int64 {
+		close(done)
+		all.Wait()
+		client.CloseIdleConnections()
+		return reads.Load()
 	}
 }

@@ -110,6 +110,8 @@ func TestWorkersAcceptAndWork(t *testing.T) {
 		`workers_job_duration_seconds_count{kind="invoice"} 1`,
 		`workers_queue_wait_seconds_count{kind="invoice"} 1`,
 		`workers_jobs_running{kind="report"} 0`,
+		`workers_queue_depth{kind="invoice",state="available"} 0`,
+		`workers_queue_oldest_seconds{kind="invoice"} 0`,
 	} {
 		workersEventually(t, func() error { return workersMetric(t, s.URL, line) })
 	}

@@ -209,7 +209,10 @@ func TestARunningJobIsCancelled(t *testing.T) {
 	if _, err := f.board.Cancel(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	f.await(t, id, jobstatus.Cancelled)
+	s := f.await(t, id, jobstatus.Cancelled)
+	if s.Error == nil || s.Error.Message != "the job was cancelled" {
+		t.Errorf("error %+v", s.Error)
+	}
 	if _, err := f.board.Cancel(t.Context(), id); err != nil {
 		t.Errorf("cancel again: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/riverqueue/river/rivertype"
@@ -155,9 +156,12 @@ func retentionOf(s State, r workers.Retention) time.Duration {
 // newError leaves out the stack, and what a panic said: it was not meant for
 // callers.
 func newError(e rivertype.AttemptError) *Error {
-	message := e.Error
-	if e.Trace != "" {
+	message := strings.TrimPrefix(e.Error, "JobCancelError: ")
+	switch {
+	case e.Trace != "":
 		message = "the job crashed"
+	case e.Error == rivertype.ErrJobCancelledRemotely.Error():
+		message = "the job was cancelled"
 	}
 	return &Error{Message: message, Attempt: e.Attempt, At: e.At.UTC()}
 }

@@ -19,10 +19,9 @@ const (
 // too dear for each request and scrape, so it is done once a period, plus what
 // this process has enqueued since.
 type depth struct {
-	mu      sync.Mutex
-	counts  map[queueState]queueCount
-	since   map[string]int // enqueued since the count, by kind
-	counted time.Time
+	mu     sync.Mutex
+	counts map[queueState]queueCount
+	since  map[string]int // enqueued since the count, by kind
 }
 
 type queueState struct{ queue, state string }
@@ -35,7 +34,7 @@ type queueCount struct {
 func (d *depth) set(counts map[queueState]queueCount) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.counts, d.since, d.counted = counts, make(map[string]int), time.Now()
+	d.counts, d.since = counts, make(map[string]int)
 }
 
 func (d *depth) enqueued(kind string) {
@@ -57,8 +56,13 @@ func (d *depth) waiting(kind string) int {
 func (p *Pool) sample(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
 	defer cancel()
-	counts, err := countJobs(ctx, p.db)
-	if err != nil {
+	counts := make(map[queueState]queueCount)
+	for _, kind := range p.kinds {
+		for _, state := range []string{"available", "retryable", "running", "scheduled"} {
+			counts[queueState{kind, state}] = queueCount{} // none is a number too
+		}
+	}
+	if err := countJobs(ctx, p.db, counts); err != nil {
 		return fmt.Errorf("count the jobs: %w", err)
 	}
 	p.depth.set(counts)
@@ -99,7 +103,11 @@ func (d *depth) Collect(ch chan<- prometheus.Metric) {
 	for key, count := range counts {
 		ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(count.jobs), key.queue, key.state)
 		if key.state == "available" {
-			ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, max(0, time.Since(count.oldest).Seconds()), key.queue)
+			age := 0.0
+			if count.jobs > 0 {
+				age = max(0, time.Since(count.oldest).Seconds())
+			}
+			ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, age, key.queue)
 		}
 	}
 }

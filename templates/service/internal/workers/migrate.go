@@ -36,7 +36,7 @@ func verify(ctx context.Context, db *database.Pool, log *slog.Logger) error {
 		return fmt.Errorf("check River's tables: %w", err)
 	}
 	if !result.OK {
-		return errors.New("River's tables are not up to date: start once with DATABASE_MIGRATE=true")
+		return errors.New("the tables of River are not up to date: start once with DATABASE_MIGRATE=true")
 	}
 	return nil
 }

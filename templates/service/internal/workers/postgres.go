@@ -44,14 +44,13 @@ const countJobsSQL = `
 	WHERE state IN ('available', 'pending', 'retryable', 'running', 'scheduled')
 	GROUP BY state, queue`
 
-// countJobs counts the jobs that have not ended. It reads an index alone, and
-// as many entries as there are such jobs.
-func countJobs(ctx context.Context, db *database.Pool) (map[queueState]queueCount, error) {
+// countJobs adds the jobs that have not ended to counts. It reads an index
+// alone, and as many entries as there are such jobs.
+func countJobs(ctx context.Context, db *database.Pool, counts map[queueState]queueCount) error {
 	rows, err := db.Query(ctx, countJobsSQL)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	counts := make(map[queueState]queueCount)
 	var (
 		key    queueState
 		jobs   int
@@ -61,5 +60,5 @@ func countJobs(ctx context.Context, db *database.Pool) (map[queueState]queueCoun
 		counts[key] = queueCount{jobs: jobs, oldest: oldest}
 		return nil
 	})
-	return counts, err
+	return err
 }

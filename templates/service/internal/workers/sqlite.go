@@ -29,15 +29,14 @@ const countJobsSQL = `
 	WHERE state IN ('available', 'pending', 'retryable', 'running', 'scheduled')
 	GROUP BY state, queue`
 
-// countJobs counts the jobs that have not ended. It reads an index alone, and
-// as many entries as there are such jobs.
-func countJobs(ctx context.Context, db *database.Pool) (counts map[queueState]queueCount, err error) {
+// countJobs adds the jobs that have not ended to counts. It reads an index
+// alone, and as many entries as there are such jobs.
+func countJobs(ctx context.Context, db *database.Pool, counts map[queueState]queueCount) (err error) {
 	rows, err := db.QueryContext(ctx, countJobsSQL)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	counts = make(map[queueState]queueCount)
 	for rows.Next() {
 		var (
 			key    queueState
@@ -45,10 +44,10 @@ func countJobs(ctx context.Context, db *database.Pool) (counts map[queueState]qu
 			oldest sql.NullFloat64
 		)
 		if err := rows.Scan(&key.queue, &key.state, &count.jobs, &oldest); err != nil {
-			return nil, fmt.Errorf("scan: %w", err)
+			return fmt.Errorf("scan: %w", err)
 		}
 		count.oldest = time.UnixMilli(int64(oldest.Float64 * 1000))
 		counts[key] = count
 	}
-	return counts, rows.Err()
+	return rows.Err()
 }

@@ -185,7 +185,7 @@ type reportWorker struct {
 	pause time.Duration
 }
 
-const pageSize = 500
+const pageSize = 100
 
 // Work implements [river.Worker]. It reads page by page, so that no statement
 // holds the database for long.
