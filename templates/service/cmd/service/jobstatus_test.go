@@ -84,7 +84,11 @@ func TestJobstatusCancels(t *testing.T) {
 	for _, job := range []struct {
 		url  string
 		want int
-	}{{later, http.StatusOK}, {queued, http.StatusOK}, {running, http.StatusAccepted}} {
+	}{
+		{later, http.StatusOK},
+		{queued, http.StatusOK},
+		{running, http.StatusAccepted},
+	} {
 		status, body := send(t, http.MethodPost, job.url+"/cancel", "")
 		mustEqual(t, body, status, job.want)
 	}

@@ -132,7 +132,8 @@ func TestAReportAddsUpAllPages(t *testing.T) {
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	good := func() orders.Order {
-		return orders.Order{ID: "A-1", Customer: "Ada", Lines: []orders.Line{{Item: "tea", Quantity: 1, Cents: 0}}}
+		tea := orders.Line{Item: "tea", Quantity: 1, Cents: 0}
+		return orders.Order{ID: "A-1", Customer: "Ada", Lines: []orders.Line{tea}}
 	}
 	if err := good().Validate(); err != nil {
 		t.Error(err)
