@@ -1,0 +1,16 @@
+package main
+
+// name is the service's name in its traces and messages.
+const name = "base"
+
+// An App is the service put together: what every part is built on, and what
+// the parts hand to each other.
+type App struct {
+	host
+}
+
+// parts lists the service's parts in the order in which they are set up; they
+// stop in the reverse order.
+func (a *App) parts() []part {
+	return []part{}
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"example.com/everything/internal/database"
+	"example.com/everything/internal/dlq"
+	"example.com/everything/internal/jobstatus"
+	"example.com/everything/internal/pubsub"
+	"example.com/everything/internal/retries"
+	"example.com/everything/internal/sse"
+	"example.com/everything/internal/upload"
+	"example.com/everything/internal/workers"
+)
+
+// name is the service's name in its traces and messages.
+const name = "everything"
+
+// An App is the service put together: what every part is built on, and what
+// the parts hand to each other.
+type App struct {
+	host
+
+	database  *database.Pool
+	pubsub    *pubsub.Bus
+	sse       *sse.Hub
+	workers   *workers.Pool
+	jobstatus *jobstatus.Board
+	retries   *retries.Retries
+	dlq       *dlq.Queue
+	upload    *upload.Uploads
+}
+
+// parts lists the service's parts in the order in which they are set up; they
+// stop in the reverse order.
+func (a *App) parts() []part {
+	return []part{
+		{"database", a.setupDatabase},
+		{"pubsub", a.setupPubsub},
+		{"sse", a.setupSSE},
+		{"sse_pubsub", a.setupSSEPubsub},
+		{"workers", a.setupWorkers},
+		{"jobstatus", a.setupJobstatus},
+		{"retries", a.setupRetries},
+		{"dlq", a.setupDLQ},
+		{"dlq_pubsub", a.setupDLQPubsub},
+		{"upload", a.setupUpload},
+		{"upload_workers", a.setupUploadWorkers},
+	}
+}

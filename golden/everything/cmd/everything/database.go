@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+
+	"example.com/everything/internal/database"
+	"example.com/everything/migrations"
+)
+
+// setupDatabase opens the database and brings its schema up to date.
+func (a *App) setupDatabase(ctx context.Context) error {
+	config, err := loadConfig[database.Config](a.getenv)
+	if err != nil {
+		return err
+	}
+	a.database, err = database.Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	a.life.OnStop("database", func(context.Context) error { return database.Close(a.database) })
+	a.life.OnReady("database", func(ctx context.Context) error { return database.Ping(ctx, a.database) })
+	if err := a.metrics.Register(database.Metrics(a.database)); err != nil {
+		return err
+	}
+	if !config.Migrate {
+		return nil
+	}
+	return database.Migrate(ctx, a.database, migrations.FS, a.log)
+}

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"context"
+
+	"example.com/everything/internal/httpapi"
+	"example.com/everything/internal/jobstatus"
+)
+
+// setupJobstatus shows callers their jobs.
+func (a *App) setupJobstatus(context.Context) error {
+	config, err := loadConfig[jobstatus.Config](a.getenv)
+	if err != nil {
+		return err
+	}
+	a.jobstatus, err = jobstatus.New(a.workers, config, a.metrics)
+	if err != nil {
+		return err
+	}
+	a.mux.Handle("GET /jobs", httpapi.Handler(a.jobstatus.ServeJobs))
+	a.mux.Handle("GET /jobs/{id}", httpapi.Handler(a.jobstatus.ServeJob))
+	a.mux.Handle("POST /jobs/{id}/cancel", httpapi.Handler(a.jobstatus.ServeCancel))
+	return nil
+}

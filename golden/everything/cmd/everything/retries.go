@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	mathrand "math/rand/v2"
+	"net/http"
+
+	"example.com/everything/internal/httpapi"
+	"example.com/everything/internal/retries"
+	"example.com/everything/internal/workers"
+)
+
+// setupRetries has all jobs judged and retried by one policy, and mounts an
+// example: webhooks that are delivered in spite of a receiver that fails.
+func (a *App) setupRetries(context.Context) error {
+	config, err := loadConfig[retries.Config](a.getenv)
+	if err != nil {
+		return err
+	}
+	a.retries, err = retries.New(config, mathrand.Float64, a.metrics)
+	if err != nil {
+		return err
+	}
+	a.workers.SetRetryPolicy(a.retries)
+	a.workers.Use(a.retries.Middleware())
+
+	// A transport of its own, so that what it keeps open is closed with it.
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil // a proxy would resolve the hosts anew
+	a.life.OnStop("webhooks", func(context.Context) error {
+		transport.CloseIdleConnections()
+		return nil
+	})
+	deliverer := a.retries.Deliverer(transport)
+	workers.Add(a.workers, deliverer)
+	a.mux.Handle("POST /webhooks", a.postWebhook(deliverer))
+	return nil
+}
+
+// postWebhook takes a payload and a URL, and answers with the id of the job that
+// delivers it.
+func (a *App) postWebhook(deliverer *retries.Deliverer) httpapi.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		body, err := httpapi.DecodeJSON[struct {
+			URL     string          `json:"url"`
+			Payload json.RawMessage `json:"payload"`
+		}](r)
+		if err != nil {
+			return err
+		}
+		if err := deliverer.Check(body.URL); err != nil {
+			return httpapi.NewProblem(http.StatusBadRequest, err.Error())
+		}
+		if body.Payload == nil {
+			return httpapi.NewProblem(http.StatusBadRequest, "payload: send a JSON value.")
+		}
+		result, err := a.workers.Enqueue(r.Context(), retries.Webhook{ID: rand.Text(), URL: body.URL, Payload: body.Payload}, nil)
+		if err != nil {
+			return err
+		}
+		httpapi.WriteJSON(w, r, http.StatusAccepted, map[string]int64{"job": result.Job.ID})
+		return nil
+	}
+}

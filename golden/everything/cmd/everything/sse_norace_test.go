@@ -1,0 +1,8 @@
+//go:build !race
+
+package main
+
+const (
+	sseManyClients    = 10_000
+	sseMaxClientBytes = 64 << 10
+)

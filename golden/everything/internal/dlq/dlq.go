@@ -1,0 +1,535 @@
+// Package dlq owns the dead letters: what failed for good, kept with its cause
+// so that a person can look at it, have it tried again once the cause is gone,
+// or throw it away. Where dead letters lie is the business of each [Source];
+// this package never moves one where leaving it does.
+//
+// It knows nothing of what the letters are about, or of why they failed.
+package dlq
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+)
+
+// Config holds how long dead letters are kept and how fast they come back.
+type Config struct {
+	// Retention is how long a dead letter is kept; 0 means for ever.
+	Retention time.Duration `env:"DLQ_RETENTION" envDefault:"720h"`
+	// RequeueRate is how many letters a second may be requeued, so that a
+	// thousand of them don't hit what has only just recovered.
+	RequeueRate float64 `env:"DLQ_REQUEUE_RATE" envDefault:"10"`
+	// RequeueBurst is how many letters may be requeued at once.
+	RequeueBurst int `env:"DLQ_REQUEUE_BURST" envDefault:"50"`
+	// PageSize is the length of the longest list.
+	PageSize int `env:"DLQ_PAGE_SIZE" envDefault:"100"`
+	// SampleInterval is how often the letters are counted for the metrics.
+	SampleInterval time.Duration `env:"DLQ_SAMPLE_INTERVAL" envDefault:"15s"`
+	// StreamAttempts is how often a message of a stream is tried before it is a
+	// dead letter.
+	StreamAttempts int `env:"DLQ_STREAM_ATTEMPTS" envDefault:"5"`
+	// Timeout bounds each count.
+	Timeout time.Duration `env:"DLQ_TIMEOUT" envDefault:"5s"`
+}
+
+// Validate reports a value that can't be meant.
+func (c Config) Validate() error {
+	switch {
+	case c.Retention < 0:
+		return fmt.Errorf("DLQ_RETENTION=%s: must be 0, for ever, or more", c.Retention)
+	case !(c.RequeueRate > 0 && c.RequeueRate < math.MaxInt32): // NaN is refused too
+		return fmt.Errorf("DLQ_REQUEUE_RATE=%g: must be more than 0", c.RequeueRate)
+	case c.RequeueBurst < 1:
+		return fmt.Errorf("DLQ_REQUEUE_BURST=%d: must be at least 1", c.RequeueBurst)
+	case c.PageSize < 1 || c.PageSize > 1000:
+		return fmt.Errorf("DLQ_PAGE_SIZE=%d: must be from 1 to 1000", c.PageSize)
+	case c.SampleInterval <= 0:
+		return fmt.Errorf("DLQ_SAMPLE_INTERVAL=%s: must be more than 0", c.SampleInterval)
+	case c.StreamAttempts < 1:
+		return fmt.Errorf("DLQ_STREAM_ATTEMPTS=%d: must be at least 1", c.StreamAttempts)
+	case c.Timeout <= 0:
+		return fmt.Errorf("DLQ_TIMEOUT=%s: must be more than 0", c.Timeout)
+	}
+	return nil
+}
+
+// A Letter is something that failed for good.
+type Letter struct {
+	// ID is the source's name and the key: jobs-12.
+	ID     string `json:"id"`
+	Source string `json:"source"`
+	Key    int64  `json:"-"`
+	// Kind says what it was: the kind of job, or the stream's consumer.
+	Kind string `json:"kind"`
+	// Reason says why it was given up, where the source knows.
+	Reason string `json:"reason,omitempty"`
+	// Error is the last failure's.
+	Error     string    `json:"error"`
+	Attempts  int       `json:"attempts"`
+	CreatedAt time.Time `json:"created_at"`
+	DiedAt    time.Time `json:"died_at"`
+
+	// A list has none of these.
+
+	// Payload is what should have been worked on, where it is JSON, and Raw
+	// where it isn't.
+	Payload json.RawMessage `json:"payload,omitempty"`
+	Raw     []byte          `json:"payload_base64,omitempty"`
+	// Details are the source's own, such as a job's queue or a message's subject.
+	Details  map[string]string `json:"details,omitempty"`
+	Failures []Failure         `json:"failures,omitempty"`
+}
+
+// A Failure is what one attempt ended with.
+type Failure struct {
+	At      time.Time `json:"at"`
+	Attempt int       `json:"attempt"`
+	Error   string    `json:"error"`
+	// Stack is where it panicked, if it did.
+	Stack string `json:"stack,omitempty"`
+}
+
+// Errors of a [Source] that a caller can do something about.
+var (
+	// ErrNotFound says that there never was such a letter, or is no more.
+	ErrNotFound = errors.New("there is no such dead letter: it was discarded, its retention is over, or it never was")
+	// ErrNotDead says that what it was about is no dead letter now.
+	ErrNotDead = errors.New("it is no dead letter: it was requeued already, or never died")
+	// ErrDuplicate says that the same work is queued again already.
+	ErrDuplicate = errors.New("the same work is queued again already; discard this letter")
+)
+
+// A Source is a place where dead letters lie. Its methods return the errors
+// above, wrapped or not. It is safe for concurrent use.
+type Source interface {
+	// Name is a word without a dash.
+	Name() string
+	// List returns letters in the query's order, without what lists leave out.
+	List(context.Context, Query) ([]Letter, error)
+	Get(ctx context.Context, key int64) (Letter, error)
+	// Requeue has the letter's work done again. Of callers at once, one succeeds.
+	Requeue(ctx context.Context, key int64) error
+	// Discard deletes the letter.
+	Discard(ctx context.Context, key int64) error
+	// Count returns how many letters there are, and when the oldest died.
+	Count(context.Context) (int, time.Time, error)
+}
+
+// A Query says which letters of a source are listed: the newest first, or the
+// oldest. Letters that died at the same time are in the order of their keys.
+type Query struct {
+	Kind        string // "" for all
+	Limit       int
+	OldestFirst bool
+	After       *Position // nil from the beginning
+}
+
+// A Position is a place in the order of letters.
+type Position struct {
+	DiedAt time.Time
+	Key    int64
+}
+
+// A Queue is all the dead letters of the service. Add its sources before it is
+// used; then it is safe for concurrent use.
+type Queue struct {
+	config  Config
+	log     *slog.Logger
+	sources []Source
+	limiter *rate.Limiter
+	metrics metrics
+	changed chan struct{}
+}
+
+// New returns a queue without a source.
+func New(config Config, log *slog.Logger, registry prometheus.Registerer) (*Queue, error) {
+	q := &Queue{
+		config:  config,
+		log:     log,
+		limiter: rate.NewLimiter(rate.Limit(config.RequeueRate), config.RequeueBurst),
+		metrics: newMetrics(),
+		changed: make(chan struct{}, 1),
+	}
+	for _, c := range []prometheus.Collector{q.metrics.dead, q.metrics.requeued, q.metrics.discarded, q.metrics.counts} {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("dead letter metrics: %w", err)
+		}
+	}
+	return q, nil
+}
+
+// Add adds a source. Its name must not be taken.
+func (q *Queue) Add(source Source) error {
+	name := source.Name()
+	if name == "" || strings.Contains(name, "-") || q.source(name) != nil {
+		return fmt.Errorf("dead letters of %q: the name is empty, has a dash, or is taken", name)
+	}
+	q.sources = append(q.sources, source)
+	slices.SortFunc(q.sources, func(a, b Source) int { return strings.Compare(a.Name(), b.Name()) })
+	return nil
+}
+
+func (q *Queue) source(name string) Source {
+	for _, s := range q.sources {
+		if s.Name() == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Died notes that something has become a dead letter.
+func (q *Queue) Died(ctx context.Context, source, kind string, key int64, cause string) {
+	q.log.ErrorContext(ctx, "dead letter", "id", letterID(source, key), "kind", kind, "error", cause)
+	q.metrics.dead.WithLabelValues(source, kind).Inc()
+	q.recount()
+}
+
+// find returns the source and key of a letter's id.
+func (q *Queue) find(id string) (Source, int64, error) {
+	name, number, _ := strings.Cut(id, "-")
+	source := q.source(name)
+	key, err := strconv.ParseInt(number, 10, 64)
+	if source == nil || err != nil || letterID(name, key) != id {
+		return nil, 0, ErrNotFound
+	}
+	return source, key, nil
+}
+
+func letterID(source string, key int64) string {
+	return source + "-" + strconv.FormatInt(key, 10)
+}
+
+// Get returns the letter with that id, with all that is known of it.
+func (q *Queue) Get(ctx context.Context, id string) (Letter, error) {
+	source, key, err := q.find(id)
+	if err != nil {
+		return Letter{}, err
+	}
+	return source.Get(ctx, key)
+}
+
+// Discard deletes the letter with that id.
+func (q *Queue) Discard(ctx context.Context, id string) error {
+	source, key, err := q.find(id)
+	if err != nil {
+		return err
+	}
+	if err := source.Discard(ctx, key); err != nil {
+		return err
+	}
+	q.log.InfoContext(ctx, "dead letter discarded", "id", id)
+	q.metrics.discarded.WithLabelValues(source.Name()).Inc()
+	q.recount()
+	return nil
+}
+
+// A TooFastError says that the requeues are over their rate.
+type TooFastError struct {
+	// After is when the next one is within it.
+	After time.Duration
+}
+
+// Error says after which time to try again.
+func (e *TooFastError) Error() string {
+	return fmt.Sprintf("requeues are over their rate; try again in %s", e.After.Round(time.Millisecond))
+}
+
+// Requeue has the work of the letter with that id done again. The error is a
+// [TooFastError] where that would be over the rate.
+func (q *Queue) Requeue(ctx context.Context, id string) error {
+	source, key, err := q.find(id)
+	if err != nil {
+		return err
+	}
+	if err := q.requeue(ctx, source, key); err != nil {
+		return err
+	}
+	q.recount()
+	return nil
+}
+
+func (q *Queue) requeue(ctx context.Context, source Source, key int64) error {
+	turn := q.limiter.Reserve()
+	if wait := turn.Delay(); wait > 0 {
+		turn.Cancel()
+		return &TooFastError{After: wait}
+	}
+	if err := source.Requeue(ctx, key); err != nil {
+		return err
+	}
+	q.log.InfoContext(ctx, "dead letter requeued", "id", letterID(source.Name(), key))
+	q.metrics.requeued.WithLabelValues(source.Name()).Inc()
+	return nil
+}
+
+// A Requeued is what became of the letters that were to be requeued.
+type Requeued struct {
+	Requeued int `json:"requeued"`
+	// Refused are the letters that can't be requeued, by id, with why.
+	Refused map[string]string `json:"refused,omitempty"`
+	// More says that the rate or the limit ended it before the letters did.
+	More bool `json:"more"`
+}
+
+// RequeueMany requeues up to limit letters, of one source and kind where these
+// are not empty, the oldest first. A letter that someone else requeues or
+// discards meanwhile is passed over. The error is a [TooFastError] where not one
+// is within the rate.
+func (q *Queue) RequeueMany(ctx context.Context, source, kind string, limit int) (Requeued, error) {
+	var done Requeued
+	defer q.recount()
+	for _, s := range q.sources {
+		if source != "" && s.Name() != source {
+			continue
+		}
+		more, err := q.requeueFrom(ctx, s, kind, limit, &done)
+		if tooFast := (*TooFastError)(nil); errors.As(err, &tooFast) && done.Requeued > 0 {
+			err, more = nil, true
+		}
+		if err != nil || more {
+			done.More = more
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// requeueFrom requeues letters of one source until done has as many as limit,
+// and then reports that there are more.
+func (q *Queue) requeueFrom(ctx context.Context, s Source, kind string, limit int, done *Requeued) (more bool, err error) {
+	query := Query{Kind: kind, Limit: q.config.PageSize, OldestFirst: true}
+	for {
+		letters, err := s.List(ctx, query)
+		if err != nil {
+			return false, err
+		}
+		for _, l := range letters {
+			if done.Requeued >= limit {
+				return true, nil
+			}
+			switch err := q.requeue(ctx, s, l.Key); {
+			case errors.Is(err, ErrNotFound), errors.Is(err, ErrNotDead):
+			case errors.Is(err, ErrDuplicate):
+				if done.Refused == nil {
+					done.Refused = make(map[string]string)
+				}
+				done.Refused[l.ID] = ErrDuplicate.Error()
+			case err != nil:
+				return false, err
+			default:
+				done.Requeued++
+			}
+			query.After = &Position{l.DiedAt, l.Key}
+		}
+		if len(letters) < query.Limit {
+			return false, nil
+		}
+	}
+}
+
+// A Page is a part of the list of letters, the newest first.
+type Page struct {
+	Letters []Letter `json:"letters"`
+	// Next is the cursor of the next page, or "" where there is none.
+	Next string `json:"next,omitempty"`
+}
+
+// List returns up to limit letters after the cursor, which is a Page's Next or
+// "", of one source and kind where these are not empty.
+func (q *Queue) List(ctx context.Context, source, kind, cursor string, limit int) (Page, error) {
+	after, err := parseCursor(cursor)
+	if err != nil {
+		return Page{}, err
+	}
+	letters := []Letter{}
+	for _, s := range q.sources {
+		if source != "" && s.Name() != source {
+			continue
+		}
+		found, err := s.List(ctx, Query{Kind: kind, Limit: limit + 1, After: after.in(s.Name())})
+		if err != nil {
+			return Page{}, err
+		}
+		letters = append(letters, found...)
+	}
+	slices.SortFunc(letters, func(a, b Letter) int {
+		return cmp.Or(b.DiedAt.Compare(a.DiedAt), strings.Compare(a.Source, b.Source), cmp.Compare(b.Key, a.Key))
+	})
+	page := Page{Letters: letters}
+	if len(letters) > limit {
+		page.Letters = letters[:limit]
+		page.Next = cursorOf(page.Letters[limit-1])
+	}
+	return page, nil
+}
+
+// A cursor is a place in the list of all sources, after which a page begins.
+type cursor struct {
+	Nanos  int64  `json:"t"`
+	Source string `json:"s"`
+	Key    int64  `json:"k"`
+}
+
+var errCursor = errors.New("the cursor is none that a list gave; take the page's 'next' as it is")
+
+func parseCursor(s string) (*cursor, error) {
+	if s == "" {
+		return nil, nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		return nil, errCursor
+	}
+	var c cursor
+	if err := json.Unmarshal(text, &c); err != nil {
+		return nil, errCursor
+	}
+	return &c, nil
+}
+
+func cursorOf(l Letter) string {
+	// Strings and numbers always encode.
+	text, _ := json.Marshal(cursor{l.DiedAt.UnixNano(), l.Source, l.Key})
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+// in returns where the letters of one source go on. Letters of the same time
+// stand in the order of their sources' names.
+func (c *cursor) in(source string) *Position {
+	if c == nil {
+		return nil
+	}
+	p := &Position{DiedAt: time.Unix(0, c.Nanos).UTC(), Key: c.Key}
+	switch strings.Compare(source, c.Source) {
+	case -1:
+		p.Key = 0 // keys begin at 1: none of that time
+	case 1:
+		p.Key = math.MaxInt64 // all of that time
+	}
+	return p
+}
+
+// Run counts the letters for the metrics until ctx is done.
+func (q *Queue) Run(ctx context.Context) error {
+	ticker := time.NewTicker(q.config.SampleInterval)
+	defer ticker.Stop()
+	for {
+		for _, s := range q.sources {
+			q.count(ctx, s)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		case <-q.changed:
+			// Deaths come in crowds: one count is enough for those of a second.
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(min(time.Second, q.config.SampleInterval)):
+			}
+		}
+	}
+}
+
+func (q *Queue) count(ctx context.Context, s Source) {
+	countCtx, cancel := context.WithTimeout(ctx, q.config.Timeout)
+	defer cancel()
+	n, oldest, err := s.Count(countCtx)
+	if err != nil {
+		if ctx.Err() == nil {
+			q.log.ErrorContext(ctx, "count dead letters", "source", s.Name(), "error", err)
+		}
+		return
+	}
+	q.metrics.counts.set(s.Name(), n, oldest)
+}
+
+// recount has the letters counted soon.
+func (q *Queue) recount() {
+	select {
+	case q.changed <- struct{}{}:
+	default: // it is asked for already
+	}
+}
+
+type metrics struct {
+	dead      *prometheus.CounterVec
+	requeued  *prometheus.CounterVec
+	discarded *prometheus.CounterVec
+	counts    *counts
+}
+
+func newMetrics() metrics {
+	return metrics{
+		dead: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dlq_dead_total",
+			Help: "What became a dead letter in this process.",
+		}, []string{"source", "kind"}),
+		requeued: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dlq_requeued_total",
+			Help: "Dead letters that were requeued.",
+		}, []string{"source"}),
+		discarded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dlq_discarded_total",
+			Help: "Dead letters that were thrown away by hand.",
+		}, []string{"source"}),
+		counts: &counts{bySource: make(map[string]count)},
+	}
+}
+
+// counts is what was last counted of each source.
+type counts struct {
+	mu       sync.Mutex
+	bySource map[string]count
+}
+
+type count struct {
+	letters int
+	oldest  time.Time
+}
+
+func (c *counts) set(source string, letters int, oldest time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bySource[source] = count{letters, oldest}
+}
+
+var (
+	messagesDesc = prometheus.NewDesc("dlq_messages", "Dead letters that wait for a decision.", []string{"source"}, nil)
+	oldestDesc   = prometheus.NewDesc("dlq_oldest_age_seconds", "Time since the oldest dead letter died, 0 where there is none.", []string{"source"}, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (c *counts) Describe(ch chan<- *prometheus.Desc) {
+	ch <- messagesDesc
+	ch <- oldestDesc
+}
+
+// Collect implements [prometheus.Collector].
+func (c *counts) Collect(ch chan<- prometheus.Metric) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for source, count := range c.bySource {
+		age := 0.0
+		if count.letters > 0 {
+			age = max(0, time.Since(count.oldest).Seconds())
+		}
+		ch <- prometheus.MustNewConstMetric(messagesDesc, prometheus.GaugeValue, float64(count.letters), source)
+		ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, age, source)
+	}
+}

@@ -1,0 +1,349 @@
+// Package pubsub owns publishing and subscribing over NATS: the server in this
+// process or the connection to a cluster, the JetStream stream that holds all
+// topics, and reading from it so that nothing is lost on the way.
+//
+// It knows no topic by name. It is the only package that speaks NATS.
+package pubsub
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// A Bus publishes and reads messages. It is safe for concurrent use.
+type Bus struct {
+	config  Config
+	log     *slog.Logger
+	metrics metrics
+	tracer  trace.Tracer
+	server  *embedded // nil with a cluster
+	conn    *nats.Conn
+	closed  chan struct{} // when conn is
+	js      jetstream.JetStream
+	stream  jetstream.Stream
+
+	mu        sync.Mutex
+	restarts  map[int]func() // called after each reconnect
+	restartID int
+}
+
+// Open connects to the cluster, or starts a server in this process, and creates
+// the stream or brings its limits up to date. The caller closes the bus.
+func Open(ctx context.Context, config Config, log *slog.Logger, registry prometheus.Registerer, tracing trace.TracerProvider) (*Bus, error) {
+	b := &Bus{
+		config:   config,
+		log:      log,
+		tracer:   tracing.Tracer("pubsub"),
+		closed:   make(chan struct{}),
+		restarts: make(map[int]func()),
+	}
+	b.metrics = newMetrics(registry, b.connected)
+	ctx, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
+	defer cancel()
+	if err := b.connect(); err != nil {
+		return nil, err
+	}
+	if err := b.createStream(ctx); err != nil {
+		return nil, errors.Join(err, b.Close(ctx))
+	}
+	return b, nil
+}
+
+func (b *Bus) connect() error {
+	options := []nats.Option{
+		nats.Name("service"),
+		nats.Timeout(b.config.ConnectTimeout),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(200 * time.Millisecond),
+		nats.ReconnectJitter(200*time.Millisecond, time.Second),
+		nats.ReconnectBufSize(-1), // a publish fails and is tried again here, rather than wait unseen
+		nats.IgnoreAuthErrorAbort(),
+		nats.PingInterval(10 * time.Second), // notices a dead peer within 30 s
+		nats.ReconnectHandler(b.reconnected),
+		nats.DisconnectErrHandler(b.disconnected),
+		nats.ErrorHandler(b.asyncError),
+		nats.ClosedHandler(func(*nats.Conn) { close(b.closed) }),
+	}
+	url, where := b.config.URL, "NATS_URL"
+	if url == "" {
+		server, err := startEmbedded(b.config, b.log)
+		if err != nil {
+			return err
+		}
+		b.server, where = server, "PUBSUB_DIR"
+		options = append(options, nats.InProcessServer(server.nats))
+	} else if b.config.Credentials != "" {
+		options = append(options, nats.UserCredentials(b.config.Credentials))
+	}
+	conn, err := nats.Connect(url, options...)
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s: connect to NATS: %w", where, err), b.server.stop())
+	}
+	b.conn = conn
+	if b.js, err = jetstream.New(conn); err != nil {
+		conn.Close()
+		return errors.Join(fmt.Errorf("JetStream: %w", err), b.server.stop())
+	}
+	return nil
+}
+
+func (b *Bus) streamConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:       b.config.Stream,
+		Subjects:   []string{b.subject(">")},
+		Storage:    jetstream.FileStorage,
+		Retention:  jetstream.LimitsPolicy,
+		Discard:    jetstream.DiscardOld,
+		Replicas:   b.config.Replicas,
+		MaxAge:     b.config.MaxAge,
+		MaxBytes:   b.config.MaxBytes,
+		MaxMsgSize: b.config.MaxMessageBytes,
+		Duplicates: b.config.DedupeWindow,
+	}
+}
+
+// createStream makes the stream as configured. Instances that start at the same
+// time with the same configuration don't disturb each other.
+func (b *Bus) createStream(ctx context.Context) error {
+	for {
+		stream, err := b.js.CreateOrUpdateStream(ctx, b.streamConfig())
+		if err == nil {
+			b.stream = stream
+			return nil
+		}
+		// A cluster that has just started has no leader yet.
+		if permanent(err) || !sleep(ctx, 200*time.Millisecond) {
+			return fmt.Errorf("PUBSUB_STREAM=%s: %w", b.config.Stream, err)
+		}
+	}
+}
+
+// restoreStream makes the stream again where the servers have come back without
+// it. It leaves one that is there alone: an instance with another configuration
+// may have made it.
+func (b *Bus) restoreStream(ctx context.Context) error {
+	_, err := b.js.Stream(ctx, b.config.Stream)
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return err
+	}
+	_, err = b.js.CreateStream(ctx, b.streamConfig())
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return nil
+	}
+	b.log.WarnContext(ctx, "pub/sub stream was gone; made anew", "stream", b.config.Stream, "error", err)
+	return err
+}
+
+// Close lets the messages that have arrived be handled, closes the connection
+// and stops the server of this process. It gives up waiting when ctx is done.
+func (b *Bus) Close(ctx context.Context) error {
+	err := b.conn.Drain()
+	if err == nil {
+		select {
+		case <-b.closed:
+		case <-ctx.Done():
+			err = fmt.Errorf("drain NATS: %w", ctx.Err())
+		}
+	} else if errors.Is(err, nats.ErrConnectionReconnecting) {
+		err = nil // there is nobody to say goodbye to
+	}
+	b.conn.Close()
+	return errors.Join(err, b.server.stop())
+}
+
+var errDisconnected = errors.New("no connection to NATS")
+
+// Ready reports whether messages can be published and read.
+func (b *Bus) Ready(ctx context.Context) error {
+	_, err := b.State(ctx)
+	return err
+}
+
+// A State is what the stream holds.
+type State struct {
+	// Epoch tells this stream from one of the same name that was there before:
+	// their sequences have nothing to do with each other.
+	Epoch string
+	// First and Last are the sequences of the oldest and of the newest message.
+	// First is Last+1 where there are none.
+	First, Last uint64
+}
+
+// State asks the server what the stream holds.
+func (b *Bus) State(ctx context.Context) (State, error) {
+	if !b.conn.IsConnected() {
+		return State{}, fmt.Errorf("%w: %w", ErrUnavailable, errDisconnected)
+	}
+	info, err := b.stream.Info(ctx)
+	if err != nil {
+		return State{}, fmt.Errorf("%w: stream %s: %w", ErrUnavailable, b.config.Stream, err)
+	}
+	return State{
+		Epoch: strconv.FormatInt(info.Created.UnixNano(), 36),
+		First: max(info.State.FirstSeq, 1),
+		Last:  info.State.LastSeq,
+	}, nil
+}
+
+// An Ack says where a message stands.
+type Ack struct {
+	Seq uint64
+	// Duplicate says that a message of this topic and id was there already.
+	Duplicate bool
+}
+
+// Publish stores a message and returns once it is stored, on as many servers as
+// configured. It tries again until the publish timeout is up or ctx is done,
+// without storing it twice, and then fails with [ErrUnavailable]: the message
+// may be stored nevertheless. It fails with [ErrInvalid] or [ErrTooLarge] where
+// trying again is of no use.
+func (b *Bus) Publish(ctx context.Context, m Message) (Ack, error) {
+	start := time.Now()
+	ctx, span := b.tracer.Start(ctx, "pubsub.publish", trace.WithSpanKind(trace.SpanKindProducer),
+		trace.WithAttributes(attribute.String("messaging.destination.name", m.Topic)))
+	defer span.End()
+	ack, err := b.publish(ctx, m)
+	result := "stored"
+	switch {
+	case err != nil:
+		result = "failed"
+		span.RecordError(err)
+		span.SetStatus(codes.Error, err.Error())
+	case ack.Duplicate:
+		result = "duplicate"
+	}
+	b.metrics.published.WithLabelValues(result).Observe(time.Since(start).Seconds())
+	return ack, err
+}
+
+func (b *Bus) publish(ctx context.Context, m Message) (Ack, error) {
+	if err := m.validate(); err != nil {
+		return Ack{}, err
+	}
+	if m.ID == "" {
+		m.ID = rand.Text()
+	}
+	msg := nats.NewMsg(b.subject(m.Topic))
+	msg.Data = m.Data
+	if m.Type != "" {
+		msg.Header.Set(typeKey, m.Type)
+	}
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(msg.Header))
+	id := m.Topic + "/" + m.ID
+
+	ctx, cancel := context.WithTimeout(ctx, b.config.PublishTimeout)
+	defer cancel()
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
+		ack, err := b.publishOnce(ctx, msg, id)
+		switch {
+		case err == nil:
+			return Ack{Seq: ack.Sequence, Duplicate: ack.Duplicate}, nil
+		case tooLarge(err):
+			return Ack{}, fmt.Errorf("%w: %d bytes of data, %d are allowed with headers", ErrTooLarge, len(m.Data), b.config.MaxMessageBytes)
+		case permanent(err):
+			return Ack{}, fmt.Errorf("publish on %s: %w", m.Topic, err)
+		}
+		if !sleep(ctx, wait) {
+			return Ack{}, fmt.Errorf("%w: publish on %s: %w", ErrUnavailable, m.Topic, err)
+		}
+	}
+}
+
+// publishOnce waits for one acknowledgement. An attempt that gets none is cut
+// short, as the server that was to give it may be gone.
+func (b *Bus) publishOnce(ctx context.Context, msg *nats.Msg, id string) (*jetstream.PubAck, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(max(b.config.PublishTimeout/4, 100*time.Millisecond), time.Second))
+	defer cancel()
+	if b.conn.IsClosed() {
+		return nil, nats.ErrConnectionClosed
+	}
+	if !b.conn.IsConnected() {
+		return nil, errDisconnected
+	}
+	ack, err := b.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id),
+		jetstream.WithExpectStream(b.config.Stream), jetstream.WithRetryAttempts(0))
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		err = errors.Join(err, b.restoreStream(ctx))
+	}
+	return ack, err
+}
+
+func tooLarge(err error) bool {
+	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum)
+}
+
+// permanent reports whether NATS has understood and refused.
+func permanent(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.Code < 500 && !errors.Is(err, jetstream.ErrStreamNotFound) ||
+		errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrAuthorization)
+}
+
+// sleep waits, and reports whether ctx is still alive then.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (b *Bus) connected() bool { return b.conn != nil && b.conn.IsConnected() }
+
+func (b *Bus) disconnected(_ *nats.Conn, err error) {
+	if err != nil {
+		b.log.Warn("NATS: disconnected", "error", err)
+	}
+}
+
+func (b *Bus) reconnected(conn *nats.Conn) {
+	b.metrics.reconnects.Inc()
+	b.log.Info("NATS: reconnected", "url", conn.ConnectedUrlRedacted())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, restart := range b.restarts {
+		restart()
+	}
+}
+
+func (b *Bus) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	if errors.Is(err, nats.ErrSlowConsumer) {
+		b.metrics.overruns.Inc()
+	}
+	subject := ""
+	if sub != nil {
+		subject = sub.Subject
+	}
+	b.log.Warn("NATS", "subject", subject, "error", err)
+}
+
+// onReconnect has restart called after each reconnect, until it is removed.
+func (b *Bus) onReconnect(restart func()) (remove func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.restartID++
+	id := b.restartID
+	b.restarts[id] = restart
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.restarts, id)
+	}
+}

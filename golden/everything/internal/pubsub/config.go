@@ -1,0 +1,88 @@
+package pubsub
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// Config says where the messages are kept and for how long.
+type Config struct {
+	// URL lists the servers of a NATS cluster with JetStream, separated by
+	// commas. Without it a server of the service's own runs in this process,
+	// which no other instance can reach.
+	URL string `env:"NATS_URL"`
+	// Credentials is the path of a NATS credentials file.
+	Credentials string `env:"NATS_CREDENTIALS"`
+	// Dir is where the server of the service's own keeps its messages.
+	Dir string `env:"PUBSUB_DIR" envDefault:"data/pubsub"`
+	// Sync makes the server of the service's own sync each message to the disk
+	// before it is acknowledged. Without it a crash of the service loses
+	// nothing, but a crash of the machine the last two minutes at worst.
+	Sync bool `env:"PUBSUB_SYNC" envDefault:"false"`
+	// Stream is the name of the JetStream stream that holds all topics, and the
+	// first token of their subjects.
+	Stream string `env:"PUBSUB_STREAM" envDefault:"topics"`
+	// Replicas is on how many servers of the cluster each message is kept: 3
+	// survives the loss of one.
+	Replicas int `env:"PUBSUB_REPLICAS" envDefault:"1"`
+	// MaxAge is how long a message is kept.
+	MaxAge time.Duration `env:"PUBSUB_MAX_AGE" envDefault:"24h"`
+	// MaxBytes is the size that all messages together may have; the oldest make
+	// room for new ones.
+	MaxBytes int64 `env:"PUBSUB_MAX_BYTES" envDefault:"1073741824"`
+	// MaxMessageBytes is the size of the largest message, with its headers.
+	MaxMessageBytes int32 `env:"PUBSUB_MAX_MESSAGE_BYTES" envDefault:"262144"`
+	// DedupeWindow is how long a message's id is remembered: the same id again
+	// is not stored again.
+	DedupeWindow time.Duration `env:"PUBSUB_DEDUPE_WINDOW" envDefault:"2m"`
+	// PublishTimeout is how long publishing may take, with the retries that get
+	// it over a change of leader or a reconnect.
+	PublishTimeout time.Duration `env:"PUBSUB_PUBLISH_TIMEOUT" envDefault:"5s"`
+	// ConnectTimeout bounds the start: of the server, or of the connection.
+	ConnectTimeout time.Duration `env:"PUBSUB_CONNECT_TIMEOUT" envDefault:"10s"`
+	// AckWait is how long a member of a group may work on a message before
+	// another gets it.
+	AckWait time.Duration `env:"PUBSUB_ACK_WAIT" envDefault:"30s"`
+	// MaxDeliver is how often a group tries a message before it is dropped.
+	MaxDeliver int `env:"PUBSUB_MAX_DELIVER" envDefault:"5"`
+}
+
+var streamName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// Validate reports a value that NATS would refuse, or that leaves no limit.
+func (c Config) Validate() error {
+	if !streamName.MatchString(c.Stream) {
+		return fmt.Errorf("PUBSUB_STREAM=%s: must be 1 to 64 letters, digits, - and _", c.Stream)
+	}
+	if c.URL == "" && c.Dir == "" {
+		return fmt.Errorf("PUBSUB_DIR: must be set where NATS_URL is not")
+	}
+	if c.URL == "" && c.Replicas != 1 {
+		return fmt.Errorf("PUBSUB_REPLICAS=%d: must be 1 where NATS_URL is not set", c.Replicas)
+	}
+	if c.Replicas < 1 || c.Replicas > 5 {
+		return fmt.Errorf("PUBSUB_REPLICAS=%d: must be from 1 to 5", c.Replicas)
+	}
+	for _, n := range []struct {
+		variable string
+		value    int64
+	}{
+		{"PUBSUB_MAX_BYTES", c.MaxBytes},
+		{"PUBSUB_MAX_MESSAGE_BYTES", int64(c.MaxMessageBytes)},
+		{"PUBSUB_MAX_DELIVER", int64(c.MaxDeliver)},
+		{"PUBSUB_MAX_AGE", int64(c.MaxAge)},
+		{"PUBSUB_DEDUPE_WINDOW", int64(c.DedupeWindow)},
+		{"PUBSUB_PUBLISH_TIMEOUT", int64(c.PublishTimeout)},
+		{"PUBSUB_CONNECT_TIMEOUT", int64(c.ConnectTimeout)},
+		{"PUBSUB_ACK_WAIT", int64(c.AckWait)},
+	} {
+		if n.value <= 0 {
+			return fmt.Errorf("%s: must be more than 0", n.variable)
+		}
+	}
+	if c.DedupeWindow > c.MaxAge {
+		return fmt.Errorf("PUBSUB_DEDUPE_WINDOW=%s: must not be longer than PUBSUB_MAX_AGE=%s", c.DedupeWindow, c.MaxAge)
+	}
+	return nil
+}

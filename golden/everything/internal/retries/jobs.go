@@ -1,0 +1,125 @@
+package retries
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// gaveUpKey is the key in a job's metadata under which stands why the job was
+// given up. Others may read it.
+const gaveUpKey = "gave_up"
+
+// Why a job was given up.
+const (
+	gaveUpPermanent = "permanent" // its error was marked so
+	gaveUpAttempts  = "attempts"  // it had all its attempts
+	gaveUpAge       = "age"       // it was too old for another
+)
+
+// next is what comes after a failure that is tried again.
+const next = "retry"
+
+// NextRetry implements [river.ClientRetryPolicy]: it returns when a job whose
+// attempt has just failed is tried again.
+func (r *Retries) NextRetry(job *rivertype.JobRow) time.Time {
+	return time.Now().Add(r.policy(job.Kind).Delay(job.Attempt, r.random()))
+}
+
+// Middleware returns the job engine's middleware that judges each attempt. A
+// job that is given up has the state 'discarded' and stays with its errors for
+// as long as the engine keeps such jobs.
+//
+// A retry that its kind's [Budget] can't pay for is not made and not lost: the
+// job is put off by half to all of its policy's MaxDelay, without its attempt
+// being counted. When it gets older than MaxAge that way, it is given up.
+func (r *Retries) Middleware() rivertype.WorkerMiddleware {
+	return river.WorkerMiddlewareFunc(r.work)
+}
+
+func (r *Retries) work(ctx context.Context, job *rivertype.JobRow, attempt func(context.Context) error) error {
+	policy := r.policy(job.Kind)
+	budget := r.kinds.of(job.Kind)
+	if len(job.Errors) == 0 && job.Attempt <= 1 {
+		budget.First()
+	} else if !budget.Retry() {
+		if policy.tooOld(job) {
+			r.giveUp(ctx, job, gaveUpAge)
+			return fmt.Errorf("given up after %s: the retry budget of %q was spent each time it was this job's turn", policy.MaxAge, job.Kind)
+		}
+		r.metrics.jobDeferrals.WithLabelValues(job.Kind).Inc()
+		return river.JobSnooze(time.Duration((1 + r.random()) / 2 * float64(policy.MaxDelay)))
+	}
+
+	// A panic passes through here on its way to the engine, which records it
+	// with its stack: it is judged, and not recovered.
+	judged := false
+	defer func() {
+		if !judged {
+			r.judge(ctx, job, policy, errPanic)
+		}
+	}()
+	err := attempt(ctx)
+	judged = true
+	if err != nil && !isVerdict(ctx, err) {
+		r.judge(ctx, job, policy, err)
+	}
+	return err
+}
+
+var errPanic = errors.New("panic")
+
+// isVerdict reports whether err is no failure but what the job, a user or the
+// shutdown wants to become of the job.
+func isVerdict(ctx context.Context, err error) bool {
+	return errors.Is(err, &rivertype.JobSnoozeError{}) || errors.Is(err, &rivertype.JobCancelError{}) ||
+		ctx.Err() != nil && errors.Is(err, context.Canceled)
+}
+
+// judge decides what comes after a failed attempt.
+func (r *Retries) judge(ctx context.Context, job *rivertype.JobRow, policy Policy, err error) {
+	switch {
+	case IsPermanent(err):
+		r.giveUp(ctx, job, gaveUpPermanent)
+	case job.Attempt >= min(policy.MaxAttempts, job.MaxAttempts):
+		r.giveUp(ctx, job, gaveUpAttempts)
+	case policy.tooOld(job):
+		r.giveUp(ctx, job, gaveUpAge)
+	default:
+		r.metrics.jobFailures.WithLabelValues(job.Kind, next).Inc()
+	}
+}
+
+// giveUp makes this attempt the job's last. The engine compares the row that it
+// works with, which is this one, when it records the failure; so the error and
+// the final state are written by one statement, and a crash before it leaves
+// the job as any other whose worker died. What the database has as the job's
+// number of attempts stays, for when the job is revived.
+func (r *Retries) giveUp(ctx context.Context, job *rivertype.JobRow, why string) {
+	r.metrics.jobFailures.WithLabelValues(job.Kind, why).Inc()
+	job.MaxAttempts = job.Attempt
+	// It fails outside of a job alone, and this is the job's own middleware.
+	_ = river.MetadataSet(ctx, gaveUpKey, why)
+}
+
+// tooOld reports whether the job had its time. A job that was given up before
+// has been revived by hand since, and that counts for more than its age.
+func (p Policy) tooOld(job *rivertype.JobRow) bool {
+	return p.MaxAge > 0 && time.Since(job.CreatedAt) > p.MaxAge && gaveUp(job) == ""
+}
+
+// gaveUp returns why the job was given up when that last happened, or "".
+func gaveUp(job *rivertype.JobRow) string {
+	metadata := struct {
+		GaveUp string `json:"gave_up"`
+	}{}
+	if err := json.Unmarshal(job.Metadata, &metadata); err != nil {
+		return "" // not written by giveUp
+	}
+	return metadata.GaveUp
+}

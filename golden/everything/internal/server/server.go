@@ -1,0 +1,147 @@
+// Package server owns the HTTP server around the service's routes: its limits
+// and timeouts, request ids, the access log, metrics, traces, the health
+// endpoints, and how it goes down.
+//
+// It knows no route but /healthz, /readyz and /metrics.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"example.com/everything/internal/httpapi"
+)
+
+// Config holds the limits of the HTTP server. A handler that streams moves its
+// own deadlines with [http.ResponseController].
+type Config struct {
+	// Addr is the address to listen on; port 0 takes a free one.
+	Addr string `env:"ADDR" envDefault:"localhost:8080"`
+	// ReadHeaderTimeout is how long a client may take to send a header.
+	ReadHeaderTimeout time.Duration `env:"HTTP_READ_HEADER_TIMEOUT" envDefault:"5s"`
+	// ReadTimeout is how long a client may take to send a request.
+	ReadTimeout time.Duration `env:"HTTP_READ_TIMEOUT" envDefault:"30s"`
+	// WriteTimeout is how long an answer may take, from the end of the header.
+	WriteTimeout time.Duration `env:"HTTP_WRITE_TIMEOUT" envDefault:"30s"`
+	// IdleTimeout is how long a kept-alive connection may stay unused.
+	IdleTimeout time.Duration `env:"HTTP_IDLE_TIMEOUT" envDefault:"2m"`
+	// MaxBodyBytes is the size of the largest request body.
+	MaxBodyBytes int64 `env:"HTTP_MAX_BODY_BYTES" envDefault:"1048576"`
+	// CloseTimeout is how long open requests are waited for when the server
+	// stops; keep it below SHUTDOWN_TIMEOUT.
+	CloseTimeout time.Duration `env:"HTTP_CLOSE_TIMEOUT" envDefault:"10s"`
+	// ReadyTimeout bounds the checks of one readiness probe.
+	ReadyTimeout time.Duration `env:"READY_TIMEOUT" envDefault:"2s"`
+}
+
+// Validate reports a value that would leave the server without a limit.
+func (c Config) Validate() error {
+	for _, d := range []struct {
+		variable string
+		value    time.Duration
+	}{
+		{"HTTP_READ_HEADER_TIMEOUT", c.ReadHeaderTimeout},
+		{"HTTP_READ_TIMEOUT", c.ReadTimeout},
+		{"HTTP_WRITE_TIMEOUT", c.WriteTimeout},
+		{"HTTP_IDLE_TIMEOUT", c.IdleTimeout},
+		{"HTTP_CLOSE_TIMEOUT", c.CloseTimeout},
+		{"READY_TIMEOUT", c.ReadyTimeout},
+	} {
+		if d.value <= 0 {
+			return fmt.Errorf("%s=%s: must be more than 0", d.variable, d.value)
+		}
+	}
+	if c.MaxBodyBytes <= 0 {
+		return fmt.Errorf("HTTP_MAX_BODY_BYTES=%d: must be more than 0", c.MaxBodyBytes)
+	}
+	return nil
+}
+
+// Deps are what the server works with. All are required.
+type Deps struct {
+	Log *slog.Logger
+	// Metrics is what /metrics shows, with the server's own.
+	Metrics *prometheus.Registry
+	Tracing trace.TracerProvider
+	// Ready is asked by /readyz.
+	Ready func(context.Context) error
+}
+
+// A Server is listening from [New] on, and answers once [Server.Serve] runs.
+type Server struct {
+	http     *http.Server
+	listener net.Listener
+	timeout  time.Duration
+}
+
+// New mounts the health endpoints on mux and listens on the configured address.
+func New(ctx context.Context, config Config, mux *http.ServeMux, deps Deps) (*Server, error) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		httpapi.WriteJSON(w, r, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.Handle("GET /readyz", readyz(deps.Ready, config.ReadyTimeout))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(deps.Metrics, promhttp.HandlerOpts{Registry: deps.Metrics}))
+
+	handler := otelhttp.NewHandler(
+		observe(problems(mux), config.MaxBodyBytes, deps.Log, newMetrics(deps.Metrics)), "http.server",
+		otelhttp.WithTracerProvider(deps.Tracing),
+		otelhttp.WithPropagators(propagation.TraceContext{}),
+	)
+
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", config.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("ADDR=%s: %w", config.Addr, err)
+	}
+	return &Server{
+		http: &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: config.ReadHeaderTimeout,
+			ReadTimeout:       config.ReadTimeout,
+			WriteTimeout:      config.WriteTimeout,
+			IdleTimeout:       config.IdleTimeout,
+			ErrorLog:          slog.NewLogLogger(deps.Log.Handler(), slog.LevelWarn),
+		},
+		listener: listener,
+		timeout:  config.CloseTimeout,
+	}, nil
+}
+
+// Addr returns the address that the server listens on.
+func (s *Server) Addr() string {
+	return s.listener.Addr().String()
+}
+
+// Serve answers requests until ctx is done. Then it takes no new ones and waits
+// for those that are open; what is still open when its time is up is cut off,
+// and said in the error.
+func (s *Server) Serve(ctx context.Context) error {
+	serving := make(chan error, 1)
+	go func() { serving <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-serving:
+		return err
+	case <-ctx.Done():
+	}
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+	defer cancel()
+	err := s.http.Shutdown(stopCtx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests still open after %s: %w", s.timeout, err), s.http.Close())
+	}
+	if serveErr := <-serving; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return err
+}

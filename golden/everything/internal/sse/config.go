@@ -1,0 +1,69 @@
+package sse
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config holds what one instance spends on its event streams.
+type Config struct {
+	// MaxClients is how many streams are open at once; the next one is answered
+	// with 503. A stream costs about 40 KB.
+	MaxClients int `env:"SSE_MAX_CLIENTS" envDefault:"10000"`
+	// QueueEvents is how many events may wait for one client before it is taken
+	// for slow and its stream is closed.
+	QueueEvents int `env:"SSE_QUEUE_EVENTS" envDefault:"256"`
+	// WindowEvents is how many past events, of all topics together, are kept for
+	// clients that come back.
+	WindowEvents int `env:"SSE_WINDOW_EVENTS" envDefault:"4096"`
+	// WindowAge is how old a kept event becomes.
+	WindowAge time.Duration `env:"SSE_WINDOW_AGE" envDefault:"5m"`
+	// MaxEventBytes is the size of the largest event's data. The window takes at
+	// most WindowEvents times this.
+	MaxEventBytes int `env:"SSE_MAX_EVENT_BYTES" envDefault:"16384"`
+	// Heartbeat is how often a stream shows that it is alive. Keep it below the
+	// idle timeout of every proxy in front.
+	Heartbeat time.Duration `env:"SSE_HEARTBEAT" envDefault:"15s"`
+	// WriteTimeout is how long one write to a client may take. Keep it below
+	// HTTP_CLOSE_TIMEOUT, or a stalled client holds up the shutdown.
+	WriteTimeout time.Duration `env:"SSE_WRITE_TIMEOUT" envDefault:"5s"`
+	// Retry is how long a client is told to wait before it comes back.
+	Retry time.Duration `env:"SSE_RETRY" envDefault:"1s"`
+	// RetrySpread is added to Retry in part, by chance, so that the clients of
+	// an instance that stops don't all come back at one time.
+	RetrySpread time.Duration `env:"SSE_RETRY_SPREAD" envDefault:"4s"`
+}
+
+// Validate reports a value with which no stream could work.
+func (c Config) Validate() error {
+	for _, n := range []struct {
+		variable string
+		value    int
+	}{
+		{"SSE_MAX_CLIENTS", c.MaxClients},
+		{"SSE_QUEUE_EVENTS", c.QueueEvents},
+		{"SSE_WINDOW_EVENTS", c.WindowEvents},
+		{"SSE_MAX_EVENT_BYTES", c.MaxEventBytes},
+	} {
+		if n.value <= 0 {
+			return fmt.Errorf("%s=%d: must be more than 0", n.variable, n.value)
+		}
+	}
+	for _, d := range []struct {
+		variable string
+		value    time.Duration
+	}{
+		{"SSE_WINDOW_AGE", c.WindowAge},
+		{"SSE_HEARTBEAT", c.Heartbeat},
+		{"SSE_WRITE_TIMEOUT", c.WriteTimeout},
+		{"SSE_RETRY", c.Retry},
+	} {
+		if d.value <= 0 {
+			return fmt.Errorf("%s=%s: must be more than 0", d.variable, d.value)
+		}
+	}
+	if c.RetrySpread < 0 {
+		return fmt.Errorf("SSE_RETRY_SPREAD=%s: must not be negative", c.RetrySpread)
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package sse
+
+import (
+	"sort"
+	"time"
+)
+
+// A window is the bounded memory of past events: a ring in the order of their
+// sequence. It is not safe for concurrent use.
+type window struct {
+	ring  []*frame // nil where nothing stands
+	start int
+	count int
+	age   time.Duration
+	// floor is the sequence up to which events have been forgotten.
+	floor uint64
+}
+
+func newWindow(events int, age time.Duration) window {
+	return window{ring: make([]*frame, events), age: age}
+}
+
+func (w *window) at(i int) *frame { return w.ring[(w.start+i)%len(w.ring)] }
+
+func (w *window) add(f *frame) {
+	if w.count == len(w.ring) {
+		w.forgetOldest()
+	}
+	w.ring[(w.start+w.count)%len(w.ring)] = f
+	w.count++
+}
+
+// expire forgets what is too old at now.
+func (w *window) expire(now time.Time) {
+	for w.count > 0 && now.Sub(w.at(0).at) > w.age {
+		w.forgetOldest()
+	}
+}
+
+func (w *window) forgetOldest() {
+	w.floor = w.at(0).seq
+	w.ring[w.start] = nil
+	w.start = (w.start + 1) % len(w.ring)
+	w.count--
+}
+
+// reset forgets everything up to and including floor.
+func (w *window) reset(floor uint64) {
+	clear(w.ring)
+	w.start, w.count, w.floor = 0, 0, floor
+}
+
+// after appends to frames those of topics that come after seq, until frames is
+// full, and looks at no more than scan events. It returns the sequence up to
+// which it has seen everything, and whether that is the end of the window.
+func (w *window) after(seq uint64, topics map[string]bool, frames []*frame, scan int) ([]*frame, uint64, bool) {
+	i := sort.Search(w.count, func(i int) bool { return w.at(i).seq > seq })
+	for end := min(w.count, i+scan); i < end && len(frames) < cap(frames); i++ {
+		f := w.at(i)
+		seq = f.seq
+		if topics[f.topic] {
+			frames = append(frames, f)
+		}
+	}
+	return frames, seq, i == w.count
+}

@@ -1,0 +1,152 @@
+package workers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"example.com/everything/internal/workers"
+	"example.com/everything/internal/workers/workerstest"
+)
+
+type actArgs struct {
+	Act string `json:"act"`
+}
+
+func (actArgs) Kind() string { return "act" }
+
+type actor struct {
+	river.WorkerDefaults[actArgs]
+	started chan struct{}
+}
+
+func (a *actor) Work(ctx context.Context, job *river.Job[actArgs]) error {
+	switch job.Args.Act {
+	case "fail":
+		return errors.New("no paper")
+	case "crash":
+		panic("oh")
+	case "give up":
+		return river.JobCancel(errors.New("no printer"))
+	case "snooze":
+		return river.JobSnooze(time.Hour)
+	case "obey":
+		a.started <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (a *actor) NextRetry(*river.Job[actArgs]) time.Time { return time.Now().Add(time.Hour) }
+
+func TestOutcomesAreCountedAndTraced(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	spans := tracetest.NewSpanRecorder()
+	tracing := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	config := workerstest.Config()
+	config.DrainTimeout = time.Millisecond
+	p, err := workers.New(workerstest.Database(t), config, slog.New(slog.DiscardHandler), registry, tracing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &actor{started: make(chan struct{})}
+	workers.Add(p, a)
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, request := tracing.Tracer("test").Start(t.Context(), "request")
+	enqueue := func(act string, attempts int) int64 {
+		t.Helper()
+		result, err := p.Enqueue(ctx, actArgs{act}, &river.InsertOpts{MaxAttempts: attempts, Metadata: []byte(`{"own":1}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result.Job.ID
+	}
+	for act, attempts := range map[string]int{"do": 1, "fail": 2, "crash": 1, "give up": 3, "snooze": 1} {
+		enqueue(act, attempts)
+	}
+	cancelled := enqueue("obey", 1)
+	<-a.started
+	if _, err := p.Client().JobCancel(t.Context(), cancelled); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]float64{"completed": 1, "retry": 1, "discarded": 1, "cancelled": 2, "snoozed": 1}
+	eventually(t, func() error {
+		if diff := cmp.Diff(want, outcomes(t, registry)); diff != "" {
+			return errors.New(diff)
+		}
+		return nil
+	})
+	enqueue("obey", 1)
+	<-a.started
+	if err := p.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want["interrupted"] = 1
+	if diff := cmp.Diff(want, outcomes(t, registry)); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+	ended := spans.Ended()
+	if len(ended) != 7 {
+		t.Errorf("%d jobs were traced, want 7", len(ended))
+	}
+	for _, span := range ended {
+		if span.Name() != "job act" || len(span.Links()) != 1 || !span.Links()[0].SpanContext.Equal(request.SpanContext().WithRemote(true)) {
+			t.Errorf("span %s with links %v, want one to %v", span.Name(), span.Links(), request.SpanContext())
+		}
+	}
+}
+
+// outcomes returns how often jobs ended, by outcome.
+func outcomes(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]float64)
+	for _, family := range families {
+		if family.GetName() != "workers_jobs_finished_total" {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if label.GetName() == "outcome" {
+					got[label.GetValue()] += metric.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return got
+}
+
+func eventually(t testing.TB, condition func() error) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		err := condition()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still not so after a minute: %v", err)
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal(fmt.Errorf("%w: %w", t.Context().Err(), err))
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"example.com/live/internal/pubsub"
+	"example.com/live/internal/sse"
+)
+
+// name is the service's name in its traces and messages.
+const name = "live"
+
+// An App is the service put together: what every part is built on, and what
+// the parts hand to each other.
+type App struct {
+	host
+
+	pubsub *pubsub.Bus
+	sse    *sse.Hub
+}
+
+// parts lists the service's parts in the order in which they are set up; they
+// stop in the reverse order.
+func (a *App) parts() []part {
+	return []part{
+		{"pubsub", a.setupPubsub},
+		{"sse", a.setupSSE},
+		{"sse_pubsub", a.setupSSEPubsub},
+	}
+}

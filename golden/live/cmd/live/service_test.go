@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"example.com/live/internal/httpapi"
+)
+
+func TestHealthAndMetrics(t *testing.T) {
+	s := startService(t, nil)
+	for _, tt := range []struct{ path, want string }{
+		{"/healthz", `{"status":"ok"}`},
+		{"/readyz", `{"status":"ready"}`},
+		{"/metrics", "http_request_duration_seconds_bucket"}, // of the requests before it
+	} {
+		status, body := get(t, s.URL+tt.path)
+		mustEqual(t, tt.path, status, http.StatusOK)
+		if err := contains(body, tt.want); err != nil {
+			t.Errorf("%s: %v", tt.path, err)
+		}
+	}
+}
+
+func TestUnknownRoutesAreProblems(t *testing.T) {
+	s := startService(t, nil)
+	for _, tt := range []struct {
+		method, path string
+		status       int
+		detail       string
+	}{
+		{http.MethodGet, "/nothing", http.StatusNotFound, "There is nothing at /nothing."},
+		{http.MethodDelete, "/healthz", http.StatusMethodNotAllowed, "/healthz takes GET, HEAD."},
+	} {
+		status, body := send(t, tt.method, s.URL+tt.path, "")
+		mustEqual(t, tt.path, status, tt.status)
+		if err := contains(body, tt.detail); err != nil {
+			t.Error(err)
+		}
+		if err := contains(body, `"request_id":"`); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A panic, an answer half written and a caller's own request id.
+func TestPanicIsAnsweredAndCounted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	env := defaultEnv(t)
+	app, err := newApp(ctx, func(key string) string { return env[key] }, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("oh") })
+	app.mux.Handle("GET /late", httpapi.Handler(func(http.ResponseWriter, *http.Request) error {
+		return context.DeadlineExceeded
+	}))
+	lines := make(lineWriter, 1)
+	done := make(chan error)
+	go func() { done <- app.run(ctx, nil, lines) }()
+	_, url, _ := strings.Cut(strings.TrimSpace(<-lines), " listens on ")
+
+	status, body := get(t, url+"/panic")
+	mustEqual(t, "a panic's status", status, http.StatusInternalServerError)
+	if strings.Contains(body, "oh") {
+		t.Errorf("the panic's value was told to the caller: %s", body)
+	}
+	status, _ = get(t, url+"/late")
+	mustEqual(t, "a timeout's status", status, http.StatusServiceUnavailable)
+	_, metrics := get(t, url+"/metrics")
+	if err := contains(metrics, `http_request_duration_seconds_count{method="GET",route="GET /panic",status="500"} 1`); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+type lineWriter chan string
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	w <- string(p)
+	return len(p), nil
+}
+
+func TestBadConfigurationNamesTheVariable(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = busy.Close() }() // nothing was written
+	for variable, value := range map[string]string{
+		"ADDR":                        busy.Addr().String(),
+		"HTTP_READ_TIMEOUT":           "soon",
+		"HTTP_MAX_BODY_BYTES":         "-1",
+		"LOG_FORMAT":                  "xml",
+		"LOG_LEVEL":                   "LOUD",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "nowhere",
+		"SHUTDOWN_TIMEOUT":            "0s",
+	} {
+		env := defaultEnv(t)
+		env[variable] = value
+		err := run(t.Context(), func(key string) string { return env[key] }, t.Output(), t.Output())
+		if err == nil || !strings.Contains(err.Error(), variable) {
+			t.Errorf("%s=%s: %v, want the variable named", variable, value, err)
+		}
+	}
+}
+
+// Told to stop, the service takes itself out of the load balancers first, goes
+// on serving, and ends without an error.
+func TestSIGTERMStopsTheProcessInOrder(t *testing.T) {
+	p := startProcess(t, map[string]string{"SHUTDOWN_DELAY": "1s"})
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		if status, body := get(t, p.URL+"/readyz"); status != http.StatusServiceUnavailable {
+			return fmt.Errorf("still ready: %d %s", status, body)
+		}
+		return nil
+	})
+	status, _ := get(t, p.URL+"/healthz")
+	mustEqual(t, "health while it drains", status, http.StatusOK)
+	http.DefaultClient.CloseIdleConnections()
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("the process ended with: %v", err)
+	}
+}

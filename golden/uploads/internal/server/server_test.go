@@ -1,0 +1,264 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"example.com/uploads/internal/httpapi"
+	"example.com/uploads/internal/server"
+)
+
+// A running server, with its log.
+type running struct {
+	url  string
+	log  *lockedBuffer
+	stop func() error
+}
+
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func start(t testing.TB, change func(*server.Config), mux *http.ServeMux) running {
+	t.Helper()
+	config := server.Config{
+		Addr:              "127.0.0.1:0",
+		ReadHeaderTimeout: time.Minute,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       time.Minute,
+		CloseTimeout:      time.Minute,
+		ReadyTimeout:      time.Minute,
+		MaxBodyBytes:      64,
+	}
+	if change != nil {
+		change(&config)
+	}
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	log := new(lockedBuffer)
+	s, err := server.New(t.Context(), config, mux, server.Deps{
+		Log:     slog.New(slog.NewTextHandler(log, nil)),
+		Metrics: prometheus.NewRegistry(),
+		Tracing: noop.NewTracerProvider(),
+		Ready:   func(context.Context) error { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	stop := sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() { _ = stop() }) // its error is for the test that stops it
+	return running{"http://" + s.Addr(), log, stop}
+}
+
+func get(t testing.TB, url string, header ...string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() }) // only read
+	return resp
+}
+
+func TestRequestIDs(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil, http.NewServeMux())
+	for name, tt := range map[string]struct {
+		sent string
+		kept bool
+	}{
+		"the caller's own": {"abc-123", true},
+		"none":             {"", false},
+		"too long":         {strings.Repeat("x", 65), false},
+		"not printable":    {"a b", false},
+	} {
+		got := get(t, s.url+"/healthz", "X-Request-Id", tt.sent).Header.Get("X-Request-Id")
+		if (got == tt.sent) != tt.kept || got == "" {
+			t.Errorf("%s: sent %q, got %q", name, tt.sent, got)
+		}
+	}
+}
+
+func TestBodiesAreLimited(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.Handle("POST /echo", httpapi.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		v, err := httpapi.DecodeJSON[string](r)
+		if err != nil {
+			return err
+		}
+		httpapi.WriteJSON(w, r, http.StatusOK, v)
+		return nil
+	}))
+	s := start(t, nil, mux)
+	for body, want := range map[string]int{`"x"`: 200, `"` + strings.Repeat("x", 100) + `"`: 413} {
+		resp, err := http.Post(s.url+"/echo", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := resp.Body.Close(); err != nil {
+			t.Error(err)
+		}
+		if resp.StatusCode != want {
+			t.Errorf("%d bytes: %d, want %d", len(body), resp.StatusCode, want)
+		}
+	}
+}
+
+// A client that sends its header a byte at a time is cut off.
+func TestASlowHeaderIsCutOff(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(c *server.Config) { c.ReadHeaderTimeout = 50 * time.Millisecond }, http.NewServeMux())
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }() // was cut off
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(conn).ReadByte(); err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("the connection is still open: %v", err)
+	}
+}
+
+// A panic in the middle of an answer cuts the connection, so that the caller
+// does not take half of it for the whole.
+func TestAPanicCutsAHalfWrittenAnswer(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /half", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "half") // the panic is the point
+		_ = http.NewResponseController(w).Flush()
+		panic("oh")
+	})
+	s := start(t, nil, mux)
+	if body, err := io.ReadAll(get(t, s.url+"/half").Body); err == nil {
+		t.Errorf("the caller got %q as if it were all", body)
+	}
+	if !strings.Contains(s.log.String(), "panic=oh") {
+		t.Errorf("the log does not tell of the panic: %s", s.log)
+	}
+}
+
+func TestServeWaitsForOpenRequests(t *testing.T) {
+	t.Parallel()
+	started, release := make(chan bool), make(chan bool)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /slow", func(w http.ResponseWriter, _ *http.Request) {
+		started <- true
+		<-release
+		_, _ = fmt.Fprint(w, "done") // seen by the caller
+	})
+	s := start(t, nil, mux)
+	body := make(chan string)
+	go func() {
+		b, _ := io.ReadAll(get(t, s.url+"/slow").Body) // "" is not "done"
+		body <- string(b)
+	}()
+	<-started
+	stopped := make(chan error)
+	go func() { stopped <- s.stop() }()
+	for { // until it takes no new ones
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			break
+		}
+		_ = conn.Close() // nothing was written
+	}
+	select {
+	case err := <-stopped:
+		t.Fatalf("it stopped with a request open: %v", err)
+	case release <- true:
+	}
+	if got := <-body; got != "done" {
+		t.Errorf("the open request got %q", got)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+func TestServeCutsOffWhatDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	started := make(chan bool)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /stuck", func(_ http.ResponseWriter, r *http.Request) {
+		started <- true
+		<-r.Context().Done()
+	})
+	s := start(t, func(c *server.Config) { c.CloseTimeout = 10 * time.Millisecond }, mux)
+	go func() {
+		if resp, err := http.Get(s.url + "/stuck"); err == nil {
+			_ = resp.Body.Close() // was cut off
+		}
+	}()
+	<-started
+	if err := s.stop(); err == nil || !strings.Contains(err.Error(), "still open after 10ms") {
+		t.Errorf("Serve: %v, want it said", err)
+	}
+}
+
+func TestMethodsOfCallersDoNotGrowTheMetrics(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil, http.NewServeMux())
+	req, err := http.NewRequestWithContext(t.Context(), "BREW", s.url+"/pot", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	body, err := io.ReadAll(get(t, s.url+"/metrics").Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(body), "BREW") || !strings.Contains(string(body), `method="other",route="none",status="404"`) {
+		t.Errorf("metrics: %s", body)
+	}
+}
