@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -108,19 +109,25 @@ func (g *Group) OnReady(name string, run func(context.Context) error) {
 // ErrDraining is what [Group.Check] says while the group stops.
 var ErrDraining = errors.New("draining")
 
-// Check returns nil when every readiness check passes, and otherwise the errors
-// of those that don't, each with its name.
-func (g *Group) Check(ctx context.Context) error {
+// Check runs the readiness checks side by side, and returns the errors of those
+// that don't pass by their names: none means ready.
+func (g *Group) Check(ctx context.Context) map[string]error {
 	if g.draining.Load() {
-		return ErrDraining
+		return map[string]error{"service": ErrDraining}
 	}
-	var errs []error
-	for _, c := range g.checks {
-		if err := c.run(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
+	errs := make([]error, len(g.checks))
+	var wg sync.WaitGroup
+	for i, c := range g.checks {
+		wg.Go(func() { errs[i] = c.run(ctx) })
+	}
+	wg.Wait()
+	failed := make(map[string]error)
+	for i, err := range errs {
+		if err != nil {
+			failed[g.checks[i].name] = err
 		}
 	}
-	return errors.Join(errs...)
+	return failed
 }
 
 // Run calls the starters and then starts the runners, each in the order in

@@ -74,8 +74,8 @@ type Deps struct {
 	// Metrics is what /metrics shows, with the server's own.
 	Metrics *prometheus.Registry
 	Tracing trace.TracerProvider
-	// Ready is asked by /readyz.
-	Ready func(context.Context) error
+	// Ready is asked by /readyz for what is not ready, by name.
+	Ready func(context.Context) map[string]error
 }
 
 // A Server is listening from [New] on, and answers once [Server.Serve] runs.

@@ -4,6 +4,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -37,12 +38,13 @@ func (c Config) Validate() error {
 	if c.LogFormat != "json" && c.LogFormat != "text" {
 		return fmt.Errorf("LOG_FORMAT=%s: must be json or text", c.LogFormat)
 	}
-	if c.TracesRatio < 0 || c.TracesRatio > 1 {
+	if !(c.TracesRatio >= 0 && c.TracesRatio <= 1) { // NaN is neither
 		return fmt.Errorf("OTEL_TRACES_SAMPLER_ARG=%g: must be from 0 to 1", c.TracesRatio)
 	}
 	if c.TracesEndpoint != "" {
-		if u, err := url.Parse(c.TracesEndpoint); err != nil || u.Host == "" {
-			return fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT=%s: must be a URL such as http://localhost:4318", c.TracesEndpoint)
+		if u, err := url.Parse(c.TracesEndpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			// Its text may hold a password.
+			return errors.New("OTEL_EXPORTER_OTLP_ENDPOINT: must be a URL such as http://localhost:4318")
 		}
 	}
 	return nil
@@ -95,7 +97,7 @@ func NewTracing(ctx context.Context, name string, config Config) (*sdktrace.Trac
 	}
 	endpoint, err := url.JoinPath(config.TracesEndpoint, "v1/traces")
 	if err != nil {
-		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
+		return nil, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT: must be a URL such as http://localhost:4318")
 	}
 	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint))
 	if err != nil {

@@ -1,5 +1,4 @@
-// Command service runs the service until it is told to stop by SIGINT or
-// SIGTERM.
+// The command runs the service until it is told to stop by SIGINT or SIGTERM.
 package main
 
 import (
@@ -13,6 +12,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal does not wait
 	err := run(ctx, os.Getenv, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
@@ -32,6 +32,6 @@ func run(ctx context.Context, getenv func(string) string, stdout, stderr io.Writ
 	parts := app.parts()
 	// Parts of your own start here, after those that they build on:
 	//
-	//	parts = append(parts, part{"orders", app.setupOrders})
+	//	parts = append(parts, part{"billing", app.setupBilling})
 	return app.run(ctx, parts, stdout)
 }

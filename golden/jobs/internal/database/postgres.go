@@ -39,6 +39,12 @@ func (c Config) Validate() error {
 	if c.MaxConns < 1 {
 		return fmt.Errorf("DATABASE_MAX_CONNS=%d: must be at least 1", c.MaxConns)
 	}
+	if c.ConnectTimeout <= 0 {
+		return fmt.Errorf("DATABASE_CONNECT_TIMEOUT=%s: must be more than 0", c.ConnectTimeout)
+	}
+	if c.StatementTimeout < time.Millisecond {
+		return fmt.Errorf("DATABASE_STATEMENT_TIMEOUT=%s: must be at least 1ms", c.StatementTimeout)
+	}
 	return nil
 }
 

@@ -47,10 +47,20 @@ func badConfigs(t testing.TB) map[string]database.Config {
 
 func TestValidateNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	if err := (database.Config{MaxConns: 1}).Validate(); err == nil || !strings.Contains(err.Error(), "DATABASE_URL is not set") {
-		t.Errorf("no URL: %v", err)
+	good := database.Config{URL: "postgres://", MaxConns: 1, ConnectTimeout: time.Second, StatementTimeout: time.Second}
+	if err := good.Validate(); err != nil {
+		t.Fatal(err)
 	}
-	if err := (database.Config{URL: "postgres://"}).Validate(); err == nil || !strings.Contains(err.Error(), "DATABASE_MAX_CONNS") {
-		t.Errorf("an empty pool: %v", err)
+	for want, spoil := range map[string]func(*database.Config){
+		"DATABASE_URL is not set":        func(c *database.Config) { c.URL = "" },
+		"DATABASE_MAX_CONNS=0":           func(c *database.Config) { c.MaxConns = 0 },
+		"DATABASE_CONNECT_TIMEOUT=0s":    func(c *database.Config) { c.ConnectTimeout = 0 },
+		"DATABASE_STATEMENT_TIMEOUT=1µs": func(c *database.Config) { c.StatementTimeout = time.Microsecond },
+	} {
+		c := good
+		spoil(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s named", err, want)
+		}
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -68,7 +70,9 @@ func start(t testing.TB, change func(*server.Config), mux *http.ServeMux) runnin
 		Log:     slog.New(slog.NewTextHandler(log, nil)),
 		Metrics: prometheus.NewRegistry(),
 		Tracing: noop.NewTracerProvider(),
-		Ready:   func(context.Context) error { return nil },
+		Ready: func(context.Context) map[string]error {
+			return map[string]error{"store": errors.New("password is hunter2"), "cache": context.DeadlineExceeded}
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -260,5 +264,59 @@ func TestMethodsOfCallersDoNotGrowTheMetrics(t *testing.T) {
 	}
 	if strings.Contains(string(body), "BREW") || !strings.Contains(string(body), `method="other",route="none",status="404"`) {
 		t.Errorf("metrics: %s", body)
+	}
+}
+
+// Callers are told what is not ready, and the log why.
+func TestReadyzKeepsTheReasonsToTheLog(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil, http.NewServeMux())
+	resp := get(t, s.url+"/readyz")
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "not ready: cache, store") || strings.Contains(string(body), "hunter2") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	waitFor(t, func() bool { return strings.Contains(s.log.String(), "store: password is hunter2") })
+}
+
+// A caller that gives up is not counted as one that was served.
+func TestACallerThatGoesAwayIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	started := make(chan bool)
+	mux.Handle("GET /slow", httpapi.Handler(func(_ http.ResponseWriter, r *http.Request) error {
+		started <- true
+		<-r.Context().Done()
+		return r.Context().Err()
+	}))
+	s := start(t, nil, mux)
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/slow", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { <-started; cancel() }()
+	if resp, err := http.DefaultClient.Do(req); err == nil {
+		_ = resp.Body.Close() // there is none
+		t.Fatal("it was answered")
+	}
+	waitFor(t, func() bool {
+		body, err := io.ReadAll(get(t, s.url+"/metrics").Body)
+		return err == nil && strings.Contains(string(body), `route="GET /slow",status="499"} 1`)
+	})
+}
+
+// waitFor waits until the condition holds.
+func waitFor(t testing.TB, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatal("still not so after 30 s")
+		}
+		runtime.Gosched()
 	}
 }

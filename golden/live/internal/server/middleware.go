@@ -4,10 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,12 +20,18 @@ import (
 	"example.com/live/internal/httpapi"
 )
 
-func readyz(ready func(context.Context) error, timeout time.Duration) http.Handler {
+// readyz tells callers the names of what is not ready, and the log the reasons.
+func readyz(ready func(context.Context) map[string]error, timeout time.Duration) http.Handler {
 	return httpapi.Handler(func(w http.ResponseWriter, r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
-		if err := ready(ctx); err != nil {
-			return httpapi.NewProblem(http.StatusServiceUnavailable, "not ready: "+err.Error())
+		if failed := ready(ctx); len(failed) > 0 {
+			names := slices.Sorted(maps.Keys(failed))
+			errs := []error{httpapi.NewProblem(http.StatusServiceUnavailable, "not ready: "+strings.Join(names, ", "))}
+			for _, name := range names {
+				errs = append(errs, fmt.Errorf("%s: %w", name, failed[name]))
+			}
+			return errors.Join(errs...)
 		}
 		httpapi.WriteJSON(w, r, http.StatusOK, map[string]string{"status": "ready"})
 		return nil
@@ -106,7 +116,10 @@ func observe(next http.Handler, maxBody int64, log *slog.Logger, m metrics) http
 					httpapi.WriteError(recorder, r, errors.New("panic"))
 				}
 			}
-			status := recorder.statusOrOK()
+			status := recorder.statusOr(http.StatusOK)
+			if r.Context().Err() != nil {
+				status = recorder.statusOr(statusClientGone)
+			}
 			took := time.Since(start)
 			route := r.Pattern
 			if route == "" {
@@ -122,6 +135,10 @@ func observe(next http.Handler, maxBody int64, log *slog.Logger, m metrics) http
 		next.ServeHTTP(recorder, r)
 	})
 }
+
+// statusClientGone is what a request counts as whose caller went away before
+// the answer: no status of HTTP, but one that nginx made common.
+const statusClientGone = 499
 
 func logRequest(r *http.Request, log *slog.Logger, call *httpapi.Call, status int, took time.Duration) {
 	level := slog.LevelInfo
@@ -191,9 +208,10 @@ func (r *recorder) Write(p []byte) (int, error) {
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-func (r *recorder) statusOrOK() int {
+// statusOr returns the status that was written, or none.
+func (r *recorder) statusOr(none int) int {
 	if r.status == 0 {
-		return http.StatusOK
+		return none
 	}
 	return r.status
 }

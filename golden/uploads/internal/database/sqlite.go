@@ -29,6 +29,14 @@ type Config struct {
 	Migrate bool `env:"DATABASE_MIGRATE" envDefault:"true"`
 }
 
+// Validate reports a value that can't be meant.
+func (c Config) Validate() error {
+	if c.BusyTimeout < 0 {
+		return fmt.Errorf("DATABASE_BUSY_TIMEOUT=%s: must not be negative", c.BusyTimeout)
+	}
+	return nil
+}
+
 // Pool is the service's handle to its database. It is safe for concurrent use.
 //
 // It has one connection: SQLite takes one writer at a time, and waiting in the
@@ -41,7 +49,7 @@ type Tx = *sql.Tx
 
 // Open opens the database. The caller closes it.
 func Open(ctx context.Context, config Config) (*Pool, error) {
-	if err := os.MkdirAll(filepath.Dir(config.Path), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(config.Path), 0o700); err != nil {
 		return nil, fmt.Errorf("DATABASE_PATH: %w", err)
 	}
 	query := url.Values{

@@ -37,11 +37,11 @@ func (a *App) setupWorkers(ctx context.Context) error {
 	a.life.OnStart("workers", a.workers.Start)
 	a.life.OnDrain(a.workers.Drain)
 	a.life.OnStop("workers", a.workers.Stop)
-	return a.setupOrders()
+	return a.setupWorkersOrders()
 }
 
-// setupOrders adds the example's kinds of jobs.
-func (a *App) setupOrders() error {
+// setupWorkersOrders adds the example's kinds of jobs.
+func (a *App) setupWorkersOrders() error {
 	config, err := loadConfig[orders.Config](a.getenv)
 	if err != nil {
 		return err
