@@ -60,6 +60,13 @@ func TestJobstatusFollowsAJob(t *testing.T) {
 	mustEqual(t, "order", invoice.Order, "A-1")
 	mustEqual(t, "total", invoice.TotalCents, 900)
 	mustEqual(t, "self", job.Links["self"].Href, place)
+	status, body := get(t, s.URL+"/jobs?kind=%00")
+	mustEqual(t, body, status, http.StatusBadRequest)
+	for _, line := range []string{`jobstatus_reads_total{result="error"} 0`, `jobstatus_cancels_total{result="finished"} 0`} {
+		if err := workersMetric(t, s.URL, line); err != nil {
+			t.Error(err)
+		}
+	}
 	if err := workersMetric(t, s.URL, `jobstatus_reads_total{result="ok"}`); err != nil {
 		t.Error(err)
 	}

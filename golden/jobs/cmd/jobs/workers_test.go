@@ -107,6 +107,8 @@ func TestWorkersAcceptAndWork(t *testing.T) {
 		`workers_jobs_enqueued_total{kind="invoice"} 1`,
 		`workers_jobs_finished_total{kind="invoice",outcome="completed"} 1`,
 		`workers_jobs_finished_total{kind="report",outcome="completed"} 1`,
+		`workers_jobs_finished_total{kind="report",outcome="discarded"} 0`,
+		`workers_jobs_enqueued_total{kind="workers_cleanup"} `,
 		`workers_job_duration_seconds_count{kind="invoice"} 1`,
 		`workers_queue_wait_seconds_count{kind="invoice"} 1`,
 		`workers_jobs_running{kind="report"} 0`,
@@ -132,6 +134,8 @@ func TestWorkersRefuse(t *testing.T) {
 		"an unknown arg":    {`{"kind":"report","args":{"colour":1}}`, http.StatusUnprocessableEntity, "colour"},
 		"a bad line":        {strings.Replace(workersOrder("A-2"), `"quantity":2`, `"quantity":0`, 1), http.StatusUnprocessableEntity, "lines[0].quantity"},
 		"a zero byte":       {`{"kind":"report","args":{"customer":"a\u0000"}}`, http.StatusUnprocessableEntity, "customer"},
+		"a time far off":    {`{"kind":"report","run_at":"9999-12-31T23:59:59-12:00"}`, http.StatusUnprocessableEntity, "run_at: must be"},
+		"a wrong type":      {`{"kind":"invoice","args":[1]}`, http.StatusUnprocessableEntity, "args: a JSON array"},
 		"no such time":      {`{"kind":"report","run_at":"soon"}`, http.StatusBadRequest, ""},
 		"an order that was": {workersOrder("A-1"), http.StatusConflict, "A-1"},
 	} {
@@ -145,6 +149,8 @@ func TestWorkersRefuse(t *testing.T) {
 	mustEqual(t, "a long key", resp.StatusCode, http.StatusBadRequest)
 	status, _ := get(t, s.URL+"/invoices/A-2")
 	mustEqual(t, "no invoice", status, http.StatusNotFound)
+	status, body := get(t, s.URL+"/invoices/%00")
+	mustEqual(t, body, status, http.StatusBadRequest)
 }
 
 func TestWorkersIdempotencyKey(t *testing.T) {

@@ -123,3 +123,29 @@ func TestWhatCanNotBeEncodedIsAnError(t *testing.T) {
 		t.Errorf("%d, %v; want 500 and the error noted", w.Code, call.Err)
 	}
 }
+
+// What databases refuse as text gets no further than here.
+func TestPathsAndQueriesAreText(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.Handle("GET /things/{id}", httpapi.Handler(func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}))
+	for target, want := range map[string]int{
+		"/things/a":                  http.StatusNoContent,
+		"/things/%C3%A4%20?q=%C3%A4": http.StatusNoContent,
+		"/things/a?q=100%":           http.StatusNoContent, // is no pair, and left out by all
+		"/things/%00":                http.StatusBadRequest,
+		"/things/a%FF":               http.StatusBadRequest,
+		"/things/a?q=%00":            http.StatusBadRequest,
+		"/things/a?a=b&q=%ff":        http.StatusBadRequest,
+		"/things/a?%00=1":            http.StatusBadRequest,
+	} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil))
+		if w.Code != want {
+			t.Errorf("%s: %d %s, want %d", target, w.Code, w.Body, want)
+		}
+	}
+}

@@ -102,6 +102,13 @@ func New(pool *workers.Pool, config Config, registry prometheus.Registerer) (*Bo
 			return nil, fmt.Errorf("register the metrics of jobstatus: %w", err)
 		}
 	}
+	// The counters begin at 0: a rate does not see the first of what is not there
+	// before it.
+	for _, result := range []string{"ok", "not_found", "busy", "error"} {
+		b.readsTotal.WithLabelValues(result)
+		b.cancelsTotal.WithLabelValues(result)
+	}
+	b.cancelsTotal.WithLabelValues("finished")
 	return b, nil
 }
 

@@ -63,6 +63,20 @@ func (m *metrics) register(registry prometheus.Registerer) error {
 	return nil
 }
 
+var outcomes = []string{"completed", "retry", "discarded", "cancelled", "snoozed", "interrupted"}
+
+// expect has the counters of kinds begin at 0: a rate does not see the first of
+// what is not there before it.
+func (m *metrics) expect(kinds []string) {
+	for _, kind := range kinds {
+		m.enqueued.WithLabelValues(kind)
+		m.running.WithLabelValues(kind)
+		for _, outcome := range outcomes {
+			m.finished.WithLabelValues(kind, outcome)
+		}
+	}
+}
+
 // An observer stands around the insertion and the work of every job: it counts,
 // carries the trace of who enqueued a job to who works it, and lets a job that
 // the pool interrupted run again.

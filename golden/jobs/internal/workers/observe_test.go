@@ -82,7 +82,7 @@ func TestOutcomesAreCountedAndTraced(t *testing.T) {
 	if _, err := p.Client().JobCancel(t.Context(), cancelled); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]float64{"completed": 1, "retry": 1, "discarded": 1, "cancelled": 2, "snoozed": 1}
+	want := map[string]float64{"completed": 1, "retry": 1, "discarded": 1, "cancelled": 2, "interrupted": 0, "snoozed": 1}
 	eventually(t, func() error {
 		if diff := cmp.Diff(want, outcomes(t, registry)); diff != "" {
 			return errors.New(diff)

@@ -53,14 +53,48 @@ func decodeArgs[T Request](args json.RawMessage) (T, error) {
 	}
 	dec := json.NewDecoder(bytes.NewReader(args))
 	dec.DisallowUnknownFields()
-	err := dec.Decode(&request)
-	if err == nil {
-		err = request.Validate()
+	if err := dec.Decode(&request); err != nil {
+		return request, httpapi.NewProblem(http.StatusUnprocessableEntity, "args"+decodeDetail(err))
 	}
-	if err != nil {
-		return request, httpapi.NewProblem(http.StatusUnprocessableEntity, "args: "+strings.TrimPrefix(err.Error(), "json: "))
+	if err := request.Validate(); err != nil {
+		return request, httpapi.NewProblem(http.StatusUnprocessableEntity, "args: "+err.Error())
+	}
+	if hasZero(args) {
+		return request, httpapi.NewProblem(http.StatusUnprocessableEntity, "args: no text may have a zero byte (\\u0000) in it.")
 	}
 	return request, nil
+}
+
+// decodeDetail says what is wrong with args, in the caller's terms rather than
+// those of the code.
+func decodeDetail(err error) string {
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrongType) && wrongType.Field != "":
+		return fmt.Sprintf(".%s: a JSON %s can't stand here.", wrongType.Field, wrongType.Value)
+	case errors.As(err, &wrongType):
+		return fmt.Sprintf(": a JSON %s can't stand here.", wrongType.Value)
+	case strings.HasPrefix(err.Error(), "json: unknown field "):
+		return ": " + strings.TrimPrefix(err.Error(), "json: ")
+	}
+	return ": could not be read."
+}
+
+// hasZero reports whether a text in args has a zero byte, which a database may
+// refuse.
+func hasZero(args json.RawMessage) bool {
+	if !bytes.Contains(args, []byte(`\u0000`)) {
+		return false
+	}
+	for dec := json.NewDecoder(bytes.NewReader(args)); ; {
+		token, err := dec.Token()
+		if err != nil {
+			return false // the end
+		}
+		if s, ok := token.(string); ok && strings.ContainsRune(s, 0) {
+			return true
+		}
+	}
 }
 
 // A submission is the body of POST /jobs.
@@ -69,7 +103,7 @@ type submission struct {
 	Kind string `json:"kind"`
 	// Args are what that kind takes.
 	Args json.RawMessage `json:"args"`
-	// RunAt is when the job is to run, RFC 3339; now, where it is missing.
+	// RunAt is when the job is to run, RFC 3339; now, where it is missing or past.
 	RunAt *time.Time `json:"run_at,omitempty"`
 }
 
@@ -102,14 +136,17 @@ func (p *Pool) Submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := p.checkRunAt(s.RunAt, time.Now()); err != nil {
+		return err
+	}
 	key := r.Header.Get("Idempotency-Key")
 	if !validKey(key) {
 		return httpapi.NewProblem(http.StatusBadRequest, fmt.Sprintf("The Idempotency-Key must be printable ASCII, and at most %d bytes.", maxKeyLength))
 	}
-	if p.depth.waiting(s.Kind) >= p.config.MaxDepth {
-		problem := httpapi.NewProblem(http.StatusServiceUnavailable, fmt.Sprintf("Too many %s jobs wait already; try again later.", s.Kind))
-		problem.RetryAfter = fullRetry
-		return problem
+	if key == "" { // or the answer may be known
+		if err := p.checkDepth(s.Kind); err != nil {
+			return err
+		}
 	}
 	id, replayed, err := p.enqueueOnce(r.Context(), key, s, prepare)
 	if err != nil {
@@ -127,11 +164,29 @@ func validKey(key string) bool {
 	return len(key) <= maxKeyLength && !strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// unavailable is the problem of a job that could not be enqueued: not the
-// caller's doing, and worth another try.
+// checkRunAt refuses times that nobody means, and that a database or JSON may not
+// be able to tell.
+func (p *Pool) checkRunAt(at *time.Time, now time.Time) error {
+	if at == nil || at.Unix() >= 0 && !at.After(now.Add(p.config.MaxDelay)) {
+		return nil
+	}
+	return httpapi.NewProblem(http.StatusUnprocessableEntity, fmt.Sprintf("run_at: must be from 1970 to %s from now.", p.config.MaxDelay))
+}
+
+func (p *Pool) checkDepth(kind string) error {
+	if p.depth.waiting(kind) < p.config.MaxDepth {
+		return nil
+	}
+	problem := httpapi.NewProblem(http.StatusServiceUnavailable, fmt.Sprintf("Too many %s jobs wait already; try again later.", kind))
+	problem.RetryAfter = fullRetry
+	return problem
+}
+
+// unavailable is the problem of a job that could not be enqueued for now: not
+// the caller's doing, and worth another try. Other errors stay what they are.
 func unavailable(err error) error {
 	var problem *httpapi.Problem
-	if errors.As(err, &problem) || errors.Is(err, context.Canceled) {
+	if errors.As(err, &problem) || !database.IsOutage(err) && !errors.Is(err, errNotStarted) {
 		return err
 	}
 	problem = httpapi.NewProblem(http.StatusServiceUnavailable, "The job could not be enqueued; try again later, with the same Idempotency-Key.")
@@ -149,7 +204,7 @@ func (p *Pool) enqueueOnce(ctx context.Context, key string, s submission, prepar
 		return "", false, err
 	}
 	opts := &river.InsertOpts{}
-	if s.RunAt != nil {
+	if s.RunAt != nil && s.RunAt.After(time.Now()) { // none gets before others by a time that has passed
 		opts.ScheduledAt = *s.RunAt
 	}
 	var jobID int64
@@ -163,6 +218,9 @@ func (p *Pool) enqueueOnce(ctx context.Context, key string, s submission, prepar
 			if first != nil {
 				jobID, replayed = first.jobID, true
 				return first.match(hash)
+			}
+			if err := p.checkDepth(s.Kind); err != nil {
+				return err
 			}
 		}
 		args, err := prepare(ctx, tx)

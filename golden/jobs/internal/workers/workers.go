@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -42,6 +43,8 @@ type Config struct {
 	// MaxDepth is how many jobs of one kind may wait before POST /jobs answers
 	// 503. It is compared with a count that is at most a second old.
 	MaxDepth int `env:"WORKERS_MAX_DEPTH" envDefault:"10000"`
+	// MaxDelay is how far from now run_at of POST /jobs may be.
+	MaxDelay time.Duration `env:"WORKERS_MAX_DELAY" envDefault:"8784h"`
 	// FetchCooldown is the shortest time between two fetches of jobs of one
 	// kind: with Concurrency it bounds the throughput of short jobs.
 	FetchCooldown time.Duration `env:"WORKERS_FETCH_COOLDOWN" envDefault:"20ms"`
@@ -58,6 +61,9 @@ type Config struct {
 	KeyTTL time.Duration `env:"WORKERS_KEY_TTL" envDefault:"24h"`
 }
 
+// maxDelay is a hundred years, which every database and format can tell.
+const maxDelay = 100 * 366 * 24 * time.Hour
+
 // Validate reports a value that can't be meant.
 func (c Config) Validate() error {
 	for variable, n := range map[string]int{
@@ -69,8 +75,18 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%s=%d: must be at least 1", variable, n)
 		}
 	}
+	if c.MaxAttempts > math.MaxInt16 { // as River stores it
+		return fmt.Errorf("WORKERS_MAX_ATTEMPTS=%d: must be at most %d", c.MaxAttempts, math.MaxInt16)
+	}
+	if c.Concurrency > river.QueueNumWorkersMax {
+		return fmt.Errorf("WORKERS_CONCURRENCY=%d: must be at most %d", c.Concurrency, river.QueueNumWorkersMax)
+	}
+	if c.MaxDelay > maxDelay {
+		return fmt.Errorf("WORKERS_MAX_DELAY=%s: must be at most %s", c.MaxDelay, maxDelay)
+	}
 	for variable, d := range map[string]time.Duration{
 		"WORKERS_JOB_TIMEOUT":     c.JobTimeout,
+		"WORKERS_MAX_DELAY":       c.MaxDelay,
 		"WORKERS_FETCH_COOLDOWN":  c.FetchCooldown,
 		"WORKERS_DRAIN_TIMEOUT":   c.DrainTimeout,
 		"WORKERS_ENQUEUE_TIMEOUT": c.EnqueueTimeout,
@@ -81,8 +97,8 @@ func (c Config) Validate() error {
 		}
 	}
 	for kind, n := range c.Limits {
-		if n < 1 {
-			return fmt.Errorf("WORKERS_LIMITS=%s:%d: must be at least 1", kind, n)
+		if n < 1 || n > river.QueueNumWorkersMax {
+			return fmt.Errorf("WORKERS_LIMITS=%s:%d: must be 1 to %d", kind, n, river.QueueNumWorkersMax)
 		}
 	}
 	if c.RescueAfter <= c.JobTimeout {
@@ -211,6 +227,7 @@ func (p *Pool) Start(ctx context.Context) error {
 	if err := p.sample(ctx); err != nil {
 		return err
 	}
+	p.metrics.expect(p.kinds)
 	ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := client.Start(ctx); err != nil {
 		p.cancel()

@@ -312,6 +312,12 @@ func TestValidate(t *testing.T) {
 		"WORKERS_DRAIN_TIMEOUT":   func(c *workers.Config) { c.DrainTimeout = -1 },
 		"WORKERS_ENQUEUE_TIMEOUT": func(c *workers.Config) { c.EnqueueTimeout = 0 },
 		"WORKERS_KEY_TTL":         func(c *workers.Config) { c.KeyTTL = 0 },
+		"WORKERS_MAX_DELAY":       func(c *workers.Config) { c.MaxDelay = 0 },
+		// More than River takes.
+		"WORKERS_CONCURRENCY=10001":   func(c *workers.Config) { c.Concurrency = 10_001 },
+		"WORKERS_LIMITS=note:10001":   func(c *workers.Config) { c.Limits = map[string]int{"note": 10_001} },
+		"WORKERS_MAX_ATTEMPTS=32768":  func(c *workers.Config) { c.MaxAttempts = 32_768 },
+		"WORKERS_MAX_DELAY=2562047h0": func(c *workers.Config) { c.MaxDelay = 2_562_047 * time.Hour },
 	} {
 		config := workerstest.Config()
 		change(&config)

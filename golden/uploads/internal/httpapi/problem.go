@@ -10,8 +10,11 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A Problem is an error as the API's callers see it: RFC 9457 problem details.
@@ -50,11 +53,38 @@ func (p *Problem) Error() string {
 // The error is answered as [WriteError] does.
 type Handler func(http.ResponseWriter, *http.Request) error
 
-// ServeHTTP implements [http.Handler].
+// ServeHTTP implements [http.Handler]. A path or query that is no text, because
+// of a zero byte or of what is no UTF-8, is answered with 400: databases refuse
+// it as an error.
 func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := h(w, r); err != nil {
+	err := checkText(r.URL)
+	if err == nil {
+		err = h(w, r)
+	}
+	if err != nil {
 		WriteError(w, r, err)
 	}
+}
+
+func checkText(u *url.URL) error {
+	if !isText(u.Path) {
+		return NewProblem(http.StatusBadRequest, "The path must be UTF-8 without a zero byte.")
+	}
+	if isText(u.RawQuery) && !strings.Contains(u.RawQuery, "%") {
+		return nil
+	}
+	for key, values := range u.Query() {
+		for _, s := range append(values, key) {
+			if !isText(s) {
+				return NewProblem(http.StatusBadRequest, "The query must be UTF-8 without a zero byte.")
+			}
+		}
+	}
+	return nil
+}
+
+func isText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsRune(s, 0)
 }
 
 // WriteError answers with the [Problem] that err is or wraps. Any other error

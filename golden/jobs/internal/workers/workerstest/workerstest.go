@@ -23,6 +23,7 @@ func Config() workers.Config {
 		RescueAfter:    time.Minute,
 		MaxAttempts:    3,
 		MaxDepth:       10_000,
+		MaxDelay:       24 * time.Hour,
 		FetchCooldown:  5 * time.Millisecond,
 		PollInterval:   100 * time.Millisecond,
 		DrainTimeout:   10 * time.Second,
