@@ -105,6 +105,11 @@ func TestBadInput(t *testing.T) {
 
 		// The service's files.
 		{"a go.mod that does not parse", inService(edit("go.mod", "module ", "modul ")), add, 1, []string{"go.mod:1: ", "mend the line"}},
+		{"an empty go.mod", inService(func(dir string) error { return os.WriteFile(filepath.Join(dir, "go.mod"), nil, 0o644) }),
+			add, 1, []string{"go.mod: has no module line", "take the file back from git"}},
+		{"a go.mod without a module line", inService(edit("go.mod", "module example.com/orders", "")), add, 1, []string{"go.mod: has no module line"}},
+		{"a module that was renamed in go.mod alone", inService(edit("go.mod", "module example.com/orders", "module acme.com/new")), add, 1,
+			[]string{"go.mod: is of module acme.com/new, and scaffold.yaml says example.com/orders", "set `module: acme.com/new` in scaffold.yaml"}},
 		{"a link that leads out", inService(func(dir string) error {
 			if err := os.RemoveAll(filepath.Join(dir, "internal")); err != nil {
 				return err

@@ -110,13 +110,35 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	if mod, ok := work["go.mod"]; ok {
-		if err := gomod.CheckFile("go.mod", mod.Data); err != nil {
-			return nil, err
+	if err := checkModule(s, want, work); err != nil {
+		return nil, err
+	}
+	// Without these, what is added is not built, or nothing starts it.
+	d.plan = plan.Make(s.base, d.next, work, goMod, "go.sum", "cmd/"+want.Name+"/app.go")
+	return d, nil
+}
+
+const goMod = "go.mod"
+
+// checkModule reports a go.mod that is broken, or whose module was renamed and
+// is still the old one in scaffold.yaml: what is written would import that. The
+// other way round it is a new name that is yet to be written.
+func checkModule(s *service, want record.Manifest, work tree.Tree) error {
+	mod, ok := work[goMod]
+	if !ok {
+		return nil
+	}
+	stands, err := gomod.ModulePath(goMod, mod.Data)
+	if err != nil || stands == want.Module {
+		return err
+	}
+	if base, ok := s.base[goMod]; ok {
+		if was, err := gomod.ModulePath(goMod, base.Data); err == nil && was == stands {
+			return nil
 		}
 	}
-	d.plan = plan.Make(s.base, d.next, work)
-	return d, nil
+	return fmt.Errorf("%s: is of module %s, and %s says %s: set `module: %s` in %s, then run `scaffold apply`",
+		goMod, stands, record.ManifestFile, want.Module, stands, record.ManifestFile)
 }
 
 // resolve makes a manifest a selection.
@@ -269,8 +291,12 @@ func conflictChoices(s plan.Step) []ask.Choice {
 		plan.Theirs:  "take the file of the templates",
 		plan.Markers: "write both, with conflict markers to edit",
 	}
-	if s.Next == nil {
+	switch {
+	case s.Next == nil:
 		summaries[plan.Theirs] = "delete it, with my changes"
+	case s.Work == nil:
+		summaries[plan.Mine] = "leave it out"
+		summaries[plan.Theirs] = "bring it back"
 	}
 	var choices []ask.Choice
 	for _, p := range s.Conflict.Choices {

@@ -51,6 +51,11 @@ func runDiff(ctx context.Context, a *app, o *changeOptions, doc *document) error
 	for _, step := range d.plan.Conflicts() {
 		a.printf("# %s: %s\n", step.Path, step.Why)
 	}
+	for _, step := range d.plan.Steps {
+		if step.Action == plan.LeftOut {
+			a.printf("# %s: %s\n", step.Path, step.Why)
+		}
+	}
 	n := len(d.plan.Changes())
 	a.notef("%s would change, %s", count(n, "file"), count(len(d.plan.Conflicts()), "conflict"))
 	return nil

@@ -27,15 +27,19 @@ func CheckModulePath(path string) error {
 	return fmt.Errorf("%q: is no module path: %w (use one as in acme.com/orders)", path, err)
 }
 
-// CheckFile reports where a go.mod file does not parse, as file:line.
-func CheckFile(file string, data []byte) error {
-	_, err := modfile.Parse(file, data, nil)
+// ModulePath returns the module path that a go.mod file has. The error says
+// where the file does not parse, as file:line, or that it has none.
+func ModulePath(file string, data []byte) (string, error) {
+	parsed, err := modfile.Parse(file, data, nil)
 	var list modfile.ErrorList
 	if errors.As(err, &list) && len(list) > 0 {
 		err = &list[0]
 	}
 	if err != nil {
-		return fmt.Errorf("%w (mend the line, then run this again)", err)
+		return "", fmt.Errorf("%w (mend the line, then run this again)", err)
 	}
-	return nil
+	if parsed.Module == nil || parsed.Module.Mod.Path == "" {
+		return "", fmt.Errorf("%s: has no module line (write one, as in `module acme.com/orders`, or take the file back from git)", file)
+	}
+	return parsed.Module.Mod.Path, nil
 }

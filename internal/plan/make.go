@@ -37,13 +37,16 @@ func KindOf(name string) merge.Kind {
 // of those only in case, at a parent of one, or below one (one file is enough
 // there: it shows that the path is a directory). Other files don't matter and
 // get no step.
-func Make(base, next, work tree.Tree) Plan {
+//
+// What the owner deleted stays deleted. Where that leaves out an update to one
+// of the needed paths, without which the rest is of no use, it is a conflict.
+func Make(base, next, work tree.Tree, needed ...string) Plan {
 	paths := append(base.Paths(), next.Paths()...)
 	slices.Sort(paths)
 	var p Plan
 	for _, path := range slices.Compact(paths) {
 		s := Step{Path: path, Base: lookup(base, path), Next: lookup(next, path), Work: lookup(work, path)}
-		if s.compare() {
+		if s.compare(slices.Contains(needed, path)) {
 			p.Steps = append(p.Steps, s)
 		}
 	}
@@ -60,13 +63,13 @@ func lookup(t tree.Tree, path string) *tree.File {
 
 // compare fills in what the step does, and reports whether there is anything to
 // say about it. Its cases are the rows of the table in the package's tests.
-func (s *Step) compare() bool {
+func (s *Step) compare(needed bool) bool {
 	s.After = s.Work
 	switch {
 	case same(s.Base, s.Next) && same(s.Base, s.Work):
 		return false
 	case s.Work == nil:
-		s.compareAbsent()
+		s.compareAbsent(needed)
 	case s.Base == nil:
 		s.compareUnknown()
 	case s.Next == nil && same(s.Base, s.Work):
@@ -86,7 +89,7 @@ func (s *Step) compare() bool {
 }
 
 // compareAbsent is compare for a path at which nothing stands.
-func (s *Step) compareAbsent() {
+func (s *Step) compareAbsent(needed bool) {
 	switch {
 	case s.Base == nil:
 		s.does(Create, s.Next, "new")
@@ -94,8 +97,10 @@ func (s *Step) compareAbsent() {
 		s.does(Settled, nil, "no longer part of the service, and you have already deleted it")
 	case same(s.Base, s.Next):
 		s.does(Keep, nil, "you deleted it: it stays deleted")
+	case needed:
+		s.conflict(Missing, "you deleted it, and what is new needs its update", Mine, Theirs)
 	default:
-		s.does(Keep, nil, "you deleted it: it stays deleted, though its template changed")
+		s.does(LeftOut, nil, "you deleted it; this update is not made")
 	}
 }
 
@@ -186,7 +191,8 @@ func (p Plan) obstruct(work tree.Tree) {
 	}
 	for i := range p.Steps {
 		s := &p.Steps[i]
-		if s.Work != nil || s.After == nil {
+		missing := s.Action == Conflict && s.Conflict.Reason == Missing
+		if s.Work != nil || s.After == nil && !missing {
 			continue
 		}
 		if other, ok := files[fold(s.Path)]; ok {

@@ -25,6 +25,7 @@ const (
 	Merge    Action = "merge"    // both changed it and the changes fit
 	Delete   Action = "delete"   // the owner didn't touch it and next has it no more
 	Keep     Action = "keep"     // the owner's version, or its absence, stays
+	LeftOut  Action = "left out" // the owner deleted it, so that its update is not made
 	Settled  Action = "settled"  // the owner's version is what next says already
 	Conflict Action = "conflict" // a person has to decide
 )
@@ -36,6 +37,7 @@ type Reason string
 // The reasons that no content can give.
 const (
 	Exists    Reason = "exists"    // the owner made a file where a new one should come
+	Missing   Reason = "missing"   // the owner deleted what the rest can't do without
 	Removed   Reason = "removed"   // the owner edited what the templates have no more
 	Obstacle  Reason = "obstacle"  // a file stands where a directory should, or the reverse
 	CaseClash Reason = "caseclash" // two paths that some file systems take for one
@@ -117,6 +119,7 @@ type Summary struct {
 	Merge     int `json:"merge"`
 	Delete    int `json:"delete"`
 	Keep      int `json:"keep"`
+	LeftOut   int `json:"left_out"`
 	Settled   int `json:"settled"`
 	Conflicts int `json:"conflicts"`
 }
@@ -136,6 +139,8 @@ func (p Plan) Summary() Summary {
 			s.Delete++
 		case Keep:
 			s.Keep++
+		case LeftOut:
+			s.LeftOut++
 		case Settled:
 			s.Settled++
 		case Conflict:
@@ -209,10 +214,16 @@ func (s Step) decide(policy Policy) Step {
 	switch policy {
 	case Mine:
 		s.Action, s.After = Keep, s.Work
+		if s.Conflict.Reason == Missing {
+			s.Action = LeftOut
+		}
 	case Theirs:
 		s.Action, s.After = Update, s.Next
-		if s.Next == nil {
+		switch {
+		case s.Next == nil:
 			s.Action = Delete
+		case s.Conflict.Reason == Missing:
+			s.Action = Create
 		}
 	case Markers:
 		s.Action, s.After = Merge, s.Conflict.draft

@@ -18,11 +18,12 @@ import (
 // A scenario is a txtar file: trees base/, next/ and work/, the tree want/ that
 // stands after the plan is carried out, and the plan's steps. Before the first
 // file, a line "exec" names files that are executable and "resolve" the policy
-// for conflicts; any other line says what the scenario is about.
+// for conflicts, "needed" files that can't be left out; any other line says what the scenario is about.
 type scenario struct {
 	base, next, work, want tree.Tree
 	steps                  string
 	policy                 plan.Policy
+	needed                 []string
 }
 
 func readScenario(t *testing.T, name string) scenario {
@@ -50,6 +51,8 @@ func readScenario(t *testing.T, name string) scenario {
 		case len(words) == 0:
 		case words[0] == "resolve":
 			s.policy = plan.Policy(words[1])
+		case words[0] == "needed":
+			s.needed = words[1:]
 		case words[0] == "exec":
 			for _, file := range words[1:] {
 				section, path, _ := strings.Cut(file, "/")
@@ -75,7 +78,7 @@ func TestScenarios(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			t.Parallel()
 			s := readScenario(t, file)
-			p := plan.Make(s.base, s.next, s.work)
+			p := plan.Make(s.base, s.next, s.work, s.needed...)
 			if s.policy != "" {
 				p = p.Resolve(s.policy)
 			}
@@ -83,7 +86,7 @@ func TestScenarios(t *testing.T) {
 				t.Errorf("steps (-want +got):\n%s", diff)
 			}
 			for _, c := range p.Changes() {
-				if c.Action == plan.Keep || c.Action == plan.Settled || c.Action == plan.Conflict {
+				if c.Action == plan.Keep || c.Action == plan.LeftOut || c.Action == plan.Settled || c.Action == plan.Conflict {
 					t.Errorf("%s is among the changes, but its action is %q", c.Path, c.Action)
 				}
 			}
@@ -197,6 +200,7 @@ func TestJSON(t *testing.T) {
     "merge": 0,
     "delete": 0,
     "keep": 0,
+    "left_out": 0,
     "settled": 0,
     "conflicts": 1
   },
