@@ -70,6 +70,7 @@ type goFile struct {
 type list struct {
 	from, to int // offsets: behind the opening bracket, start of the closing one's line
 	items    []item
+	ordered  bool // a slice or an array: its order means something
 	// around is what must stand before and behind the items where the file has
 	// no brackets yet.
 	around [2]string
@@ -142,7 +143,16 @@ func (v versions) mergeLists(labels Labels) (Result, bool) {
 		if ours == nil || theirs == nil {
 			continue
 		}
-		items, ok := mergeItems(base.items, ours.items, theirs.items, noMerge)
+		var items []item
+		var ok bool
+		switch {
+		case name == "import":
+			items, ok = mergeImports(base.items, ours.items, theirs.items)
+		case base.ordered:
+			items, ok = mergeOrdered(base.items, ours.items, theirs.items)
+		default:
+			items, ok = mergeItems(base.items, ours.items, theirs.items, noMerge)
+		}
 		if ok && (len(items) > 0 || name != "import") {
 			done[name] = "\n" + write(items)
 		}
@@ -210,7 +220,7 @@ func (f *goFile) findImports() {
 	case imports.Lparen.IsValid():
 		var elems []elem
 		for _, spec := range imports.Specs {
-			elems = append(elems, elem{spec, importKey(spec)})
+			elems = append(elems, elem{node: spec, key: importKey(spec)})
 		}
 		f.add("import", imports.Lparen, imports.Rparen, elems)
 	default:
@@ -243,6 +253,7 @@ func (f *goFile) findInDecl(d *ast.GenDecl) {
 type elem struct {
 	node ast.Node
 	key  string
+	rest string // see [item]
 }
 
 func (f *goFile) fields(t *ast.StructType) []elem {
@@ -255,7 +266,7 @@ func (f *goFile) fields(t *ast.StructType) []elem {
 		if len(names) == 0 {
 			names = []string{"embedded " + normalize(f.text(field.Type))}
 		}
-		elems = append(elems, elem{field, strings.Join(names, ",")})
+		elems = append(elems, elem{node: field, key: strings.Join(names, ",")})
 	}
 	return elems
 }
@@ -269,8 +280,11 @@ func (f *goFile) findLiterals(where string, root ast.Node) {
 		if !ok {
 			return true
 		}
+		ordered := false
 		switch lit.Type.(type) {
-		case *ast.ArrayType, *ast.MapType:
+		case *ast.ArrayType:
+			ordered = true
+		case *ast.MapType:
 		default:
 			return true
 		}
@@ -280,9 +294,12 @@ func (f *goFile) findLiterals(where string, root ast.Node) {
 		}
 		var elems []elem
 		for _, e := range lit.Elts {
-			elems = append(elems, elem{e, f.elemKey(e)})
+			elems = append(elems, elem{e, f.elemKey(e), f.elemRest(e)})
 		}
 		f.add(name, lit.Lbrace, lit.Rbrace, elems)
+		if l := f.lists[name]; l != nil {
+			l.ordered = ordered
+		}
 		return false
 	})
 }
@@ -306,6 +323,20 @@ func (f *goFile) elemKey(e ast.Expr) string {
 		}
 	}
 	return normalize(f.text(e))
+}
+
+// elemRest returns what a struct in a literal holds besides the string that it
+// is known by, or "" if it is known by all of its text.
+func (f *goFile) elemRest(e ast.Expr) string {
+	lit, ok := e.(*ast.CompositeLit)
+	if !ok || len(lit.Elts) < 2 || f.elemKey(e) == normalize(f.text(e)) {
+		return ""
+	}
+	var rest []string
+	for _, x := range lit.Elts[1:] {
+		rest = append(rest, normalize(f.text(x)))
+	}
+	return strings.Join(rest, ", ")
 }
 
 func funcName(d *ast.FuncDecl) string {
@@ -381,7 +412,7 @@ func (f *goFile) items(from, to int, elems []elem) ([]item, bool) {
 				return nil, false
 			}
 			body := string(f.src[at:end])
-			items = append(items, item{key: e.key, gap: gap, lead: comment, body: body, norm: normalize(body)})
+			items = append(items, item{key: e.key, gap: gap, lead: comment, body: body, norm: normalize(body), rest: e.rest})
 			comment, gap = "", ""
 		case len(text) == 0:
 			flush()

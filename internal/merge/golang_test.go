@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/seed-d146d9dc/scaffold/internal/merge"
@@ -106,7 +107,8 @@ func TestGoAdditionsNeverConflict(t *testing.T) {
 		if clean, err := format.Source(got.Data); err != nil || !bytes.Equal(clean, got.Data) {
 			t.Fatalf("not gofmt-clean (%v):\n%s", err, got.Data)
 		}
-		// What is not the owner's is theirs, in their order.
+		// What is not the owner's is theirs, in their order; the imports are in
+		// the owner's groups.
 		var rest strings.Builder
 		for line := range strings.Lines(string(got.Data)) {
 			if !strings.Contains(line, "mine") && !strings.Contains(line, "// Of the owner.") {
@@ -114,8 +116,19 @@ func TestGoAdditionsNeverConflict(t *testing.T) {
 			}
 		}
 		noSpace := func(s string) string { return strings.Join(strings.Fields(s), "") }
-		if noSpace(rest.String()) != noSpace(string(theirs)) {
+		gotImports, gotRest := cutImports(rest.String())
+		wantImports, wantRest := cutImports(string(theirs))
+		slices.Sort(gotImports)
+		slices.Sort(wantImports)
+		if noSpace(gotRest) != noSpace(wantRest) || !slices.Equal(gotImports, wantImports) {
 			t.Fatalf("without the owner's lines:\n%s\nwant theirs:\n%s", got.Data, theirs)
+		}
+		all, _ := cutImports(string(got.Data))
+		own, _ := cutImports(string(ours))
+		own = slices.DeleteFunc(own, func(l string) bool { return !slices.Contains(all, l) })
+		all = slices.DeleteFunc(all, func(l string) bool { return !slices.Contains(own, l) })
+		if !slices.Equal(own, all) {
+			t.Fatalf("the owner's imports moved:\n%s\nours:\n%s", got.Data, ours)
 		}
 		for _, word := range words {
 			if n := strings.Count(string(got.Data), word+`"`) + strings.Count(string(got.Data), word+".Type"); n != 1 {
@@ -123,6 +136,55 @@ func TestGoAdditionsNeverConflict(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestGoRenamedPartKeepsItsPlace: an owner who gives one part another label,
+// its setup another name, or both, and parts that the templates add anywhere.
+func TestGoRenamedPartKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var before []string
+		for _, p := range patterns {
+			if rapid.Bool().Draw(t, p) {
+				before = append(before, p)
+			}
+		}
+		if len(before) == 0 {
+			return
+		}
+		renamed := rapid.SampledFrom(before).Draw(t, "renamed")
+		base, theirs := appOf(before).source(t), appOf(patterns).source(t)
+		line := "{\"" + renamed + "\", a.setup_" + renamed + "}"
+		mine := rapid.SampledFrom([]string{
+			"{\"mine\", a.setup_" + renamed + "}", "{\"mine\", a.setup_mine}", "{\"" + renamed + "\", a.setup_mine}",
+		}).Draw(t, "mine")
+		ours := bytes.Replace(base, []byte(line), []byte(mine), 1)
+		got := merge.Merge(merge.Go, base, ours, theirs, labels)
+		if !got.Clean() {
+			t.Fatalf("conflict:\n%s", got.Data)
+		}
+		_, want := cutImports(strings.Replace(string(theirs), line, mine, 1))
+		_, rest := cutImports(string(got.Data))
+		if diff := cmp.Diff(strings.Fields(want), strings.Fields(rest)); diff != "" {
+			t.Fatalf("merged (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// cutImports returns the lines of a source that import something, and the rest
+// without the brackets around them.
+func cutImports(src string) (imports []string, rest string) {
+	before, behind, ok := strings.Cut(src, "import (\n")
+	if !ok {
+		return nil, src
+	}
+	list, behind, _ := strings.Cut(behind, ")\n")
+	for line := range strings.Lines(list) {
+		if line != "\n" {
+			imports = append(imports, line)
+		}
+	}
+	return imports, before + behind
 }
 
 // TestGoEdits draws moves of lines within this package's own sources: the laws

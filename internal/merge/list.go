@@ -13,6 +13,7 @@ type item struct {
 	lead string // the comment right above it
 	body string // the element, with a comment on its lines
 	norm string // body without what only formats it
+	rest string // what the element is besides its key, where that can be told
 }
 
 // A bodyMerge joins an item that both sides changed, or both added (base is nil
