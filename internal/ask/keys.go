@@ -8,7 +8,7 @@ import (
 
 // keys hands out what is typed at a terminal one key at a time, so that what is
 // typed ahead waits for the next question: survey reads all that there is, and
-// forgets what it doesn't use. It leaves out the key sequences that survey takes
+// forgets what it doesn't use. It hands out Ctrl-C for Ctrl-D, and leaves out the key sequences that survey takes
 // for an error (Alt and a letter) or for text (Ctrl and an arrow). It is for one
 // goroutine.
 type keys struct {
@@ -30,6 +30,12 @@ var (
 	// position is the terminal's answer to where its cursor is. survey waits for
 	// it, and takes no key that comes with it.
 	position = regexp.MustCompile(`\x1b\[[0-9]+;[0-9]+R`)
+)
+
+// What a terminal sends for the keys that end a command.
+const (
+	ctrlC = "\x03"
+	ctrlD = "\x04"
 )
 
 // Fd is the terminal's file descriptor.
@@ -56,6 +62,10 @@ func (k *keys) Read(p []byte) (int, error) {
 			key = k.typed[:size]
 		}
 		n := copy(p, key)
+		if string(key) == ctrlD {
+			// survey takes it for an answer to some questions.
+			n = copy(p, ctrlC)
+		}
 		k.typed = k.typed[len(key):]
 		if !leaveOut {
 			return n, nil

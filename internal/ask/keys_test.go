@@ -27,6 +27,7 @@ func TestKeys(t *testing.T) {
 		{"alt and a letter", "\x1bxy", []string{"y"}},
 		{"ctrl and an arrow", "\x1b[1;5Cy", []string{"y"}},
 		{"where the cursor is", "ab\x1b[12;5Rc", []string{"\x1b[12;5R", "a", "b", "c"}},
+		{"ctrl and d", "a\x04b", []string{"a", "\x03", "b"}},
 		{"broken text", "\xffa", []string{"\xff", "a"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

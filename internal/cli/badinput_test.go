@@ -72,6 +72,13 @@ func TestBadInput(t *testing.T) {
 		{"a module path with an empty part", nothing, newService + " --module acme.com//orders", 2, []string{"double slash"}},
 		{"a module path that leads up", nothing, newService + " --module acme.com/../orders", 2, []string{`"acme.com/../orders"`}},
 		{"a module path of version 1", nothing, newService + " --module acme.com/orders/v1", 2, []string{`"acme.com/orders/v1"`}},
+		{"a module path of Go itself", nothing, newService + " --module go", 2, []string{`"go"`, "no module path", "standard library"}},
+		{"a module path of Go's toolchain", nothing, newService + " --module toolchain", 2, []string{`"toolchain"`, "toolchain"}},
+		{"a module path below vendor", nothing, newService + " --module acme.com/vendor/orders", 2, []string{`"acme.com/vendor/orders"`, "vendor"}},
+		{"a standard package's path", nothing, newService + " --module fmt", 2, []string{`"fmt"`, "fmt is of Go's standard library"}},
+		{"the standard library's path", nothing, newService + " --module std", 2, []string{`"std"`, "standard library"}},
+		{"a path below a standard package", nothing, newService + " --module net/http", 2, []string{`"net/http"`, "net is of Go's standard library"}},
+		{"the path of a command of Go's", nothing, newService + " --module cmd/foo", 2, []string{`"cmd/foo"`, "standard library"}},
 		{"the module path of a dependency", nothing, "new orders --with workers --dir DIR/orders --module github.com/riverqueue/river", 1, []string{"github.com/riverqueue/river"}},
 
 		// The place.
@@ -97,6 +104,10 @@ func TestBadInput(t *testing.T) {
 		{"an unknown pattern in it", inService(edit("scaffold.yaml", "patterns: []", "patterns:\n  - worker")), add, 2, []string{"scaffold.yaml: worker: no such pattern", "did you mean workers?"}},
 		{"a bad name in it", inService(edit("scaffold.yaml", "name: orders", "name: ../orders")), add, 2, []string{`scaffold.yaml: "../orders"`}},
 		{"a bad module path in it", inService(edit("scaffold.yaml", "module: example.com/orders", "module: example.com//orders")), add, 2, []string{`scaffold.yaml: "example.com//orders"`}},
+		{"a newer scaffold's", inService(edit("scaffold.yaml", "builtin: "+version, "builtin: v99.1.0")), add, 1,
+			[]string{"scaffold.yaml: was last written by scaffold v99.1.0, and this is " + version, "install"}},
+		{"a newer scaffold's, to check", inService(edit("scaffold.yaml", "builtin: "+version, "builtin: v99.1.0")), "check --dir DIR/orders", 1, []string{"v99.1.0"}},
+		{"a version that is none", inService(edit("scaffold.yaml", "builtin: "+version, "builtin: latest")), add, 2, []string{`scaffold.yaml: builtin: "latest" is no version`}},
 		{"an unknown key, to list", inService(edit("scaffold.yaml", "patterns:", "pattern:")), "list --dir DIR/orders", 2, []string{"scaffold.yaml:5: unknown key"}},
 		{"scaffold.yaml is gone", inService(func(dir string) error { return os.Remove(filepath.Join(dir, "scaffold.yaml")) }),
 			add, 2, []string{"scaffold.yaml: is gone", "git checkout"}},
@@ -110,6 +121,8 @@ func TestBadInput(t *testing.T) {
 		{"a go.mod without a module line", inService(edit("go.mod", "module example.com/orders", "")), add, 1, []string{"go.mod: has no module line"}},
 		{"a module that was renamed in go.mod alone", inService(edit("go.mod", "module example.com/orders", "module acme.com/new")), add, 1,
 			[]string{"go.mod: is of module acme.com/new, and scaffold.yaml says example.com/orders", "set `module: acme.com/new` in scaffold.yaml"}},
+		{"a conflict that is not resolved", inService(edit("README.md", "A Go service.", "<<<<<<< HEAD\nours\n=======\ntheirs\n>>>>>>> main")), add, 1,
+			[]string{"README.md:3: has a conflict that is not resolved", "run this again"}},
 		{"a link that leads out", inService(func(dir string) error {
 			if err := os.RemoveAll(filepath.Join(dir, "internal")); err != nil {
 				return err

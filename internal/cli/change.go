@@ -115,6 +115,11 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 	}
 	// Without these, what is added is not built, or nothing starts it.
 	d.plan = plan.Make(s.base, d.next, work, goMod, "go.sum", "cmd/"+want.Name+"/app.go")
+	for _, step := range d.plan.Steps {
+		if line := step.Unresolved(); line > 0 {
+			return nil, fmt.Errorf("%s:%d: has a conflict that is not resolved (edit what stands between <<<<<<< and >>>>>>>, then run this again)", step.Path, line)
+		}
+	}
 	return d, nil
 }
 

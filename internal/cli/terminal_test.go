@@ -27,6 +27,7 @@ const (
 	enter     = "\r"
 	space     = " "
 	ctrlC     = "\x03"
+	ctrlD     = "\x04"
 	ctrlW     = "\x17"
 	escape    = "\x1b"
 	up        = "\x1b[A"
@@ -276,23 +277,25 @@ func TestNewAsksTheRest(t *testing.T) {
 	isEmpty(t, dir)
 }
 
-// Ctrl-C at any question writes nothing.
+// Ctrl-C and Ctrl-D at any question write nothing.
 func TestInterruptedQuestions(t *testing.T) {
 	t.Parallel()
 	for i, q := range newQuestions {
-		t.Run(q.shows, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			s := startSession(t, dir, 100, 30, "new")
-			for _, earlier := range newQuestions[:i] {
-				s.answer(earlier)
-			}
-			s.asks(q.shows)
-			s.press(ctrlC)
-			s.exits(exitInterrupted)
-			s.shows("interrupted: nothing was written")
-			isEmpty(t, dir)
-		})
+		for name, key := range map[string]string{"Ctrl-C": ctrlC, "Ctrl-D": ctrlD} {
+			t.Run(q.shows+" "+name, func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				s := startSession(t, dir, 100, 30, "new")
+				for _, earlier := range newQuestions[:i] {
+					s.answer(earlier)
+				}
+				s.asks(q.shows)
+				s.press(key)
+				s.exits(exitInterrupted)
+				s.shows("interrupted: nothing was written")
+				isEmpty(t, dir)
+			})
+		}
 	}
 }
 

@@ -3,10 +3,12 @@ package gomod
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 )
 
 // CheckModulePath reports why path can't be that of a service's module. A path
@@ -18,6 +20,9 @@ func CheckModulePath(path string) error {
 		err = module.CheckPath(path)
 	}
 	if err == nil {
+		err = checkReserved(path)
+	}
+	if err == nil {
 		return nil
 	}
 	var invalid *module.InvalidPathError
@@ -26,6 +31,34 @@ func CheckModulePath(path string) error {
 	}
 	return fmt.Errorf("%q: is no module path: %w (use one as in acme.com/orders)", path, err)
 }
+
+// standard are the folders at the root of Go 1.26's standard library. The go
+// command looks there first for an import whose path starts with one.
+var standard = strings.Fields(`archive arena bufio builtin bytes cmd cmp compress container context crypto
+	database debug embed encoding errors expvar flag fmt go hash html image index internal io iter log maps math
+	mime net os path plugin reflect regexp runtime simd slices sort std strconv strings structs sync syscall
+	testing text time unicode unique unsafe weak`)
+
+// checkReserved reports why the go command keeps a path that is well formed to
+// itself.
+func checkReserved(path string) error {
+	elements := strings.Split(path, "/")
+	switch {
+	case path == "toolchain":
+		return errors.New("the go command means Go's own toolchain by it")
+	case slices.Contains(elements, "vendor"):
+		return errors.New("the go command takes a folder vendor for copies of other modules")
+	case slices.Contains(standard, elements[0]):
+		return fmt.Errorf("%s is of Go's standard library", elements[0])
+	}
+	return nil
+}
+
+// IsVersion reports whether v is a semantic version, as in v1.2.3.
+func IsVersion(v string) bool { return semver.IsValid(v) }
+
+// Newer reports whether version v is newer than w, by semver.org's order.
+func Newer(v, w string) bool { return semver.Compare(v, w) > 0 }
 
 // ModulePath returns the module path that a go.mod file has. The error says
 // where the file does not parse, as file:line, or that it has none.
