@@ -262,7 +262,7 @@ func (a *app) change(ctx context.Context, s *service, want record.Manifest, o *c
 	if err := apply.Apply(ctx, s.root, changes); err != nil {
 		return nil, err
 	}
-	doc.Result = resultWritten
+	doc.Result, a.wrote = resultWritten, s.root
 	return d, nil
 }
 

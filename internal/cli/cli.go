@@ -37,14 +37,18 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(
 type app struct {
 	in       io.Reader
 	out, err io.Writer
-	getenv   func(string) string
+	// printed is out with what went wrong while printing there.
+	printed *printed
+	// wrote is the root of the service that was written, if one was.
+	wrote  string
+	getenv func(string) string
 	// catalog loads the catalog once: not every command needs it.
 	catalog func() (*catalog.Catalog, error)
 }
 
 func newApp(templates fs.FS, in io.Reader, out, err io.Writer, getenv func(string) string) *app {
 	return &app{
-		in: in, out: out, err: err, getenv: getenv,
+		in: in, out: out, err: err, printed: &printed{to: out}, getenv: getenv,
 		catalog: sync.OnceValues(func() (*catalog.Catalog, error) { return catalog.Load(templates) }),
 	}
 }
@@ -53,9 +57,13 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetIn(a.in)
-	root.SetOut(a.out)
+	root.SetOut(a.printed)
 	root.SetErr(a.err)
-	return a.report(root.ExecuteContext(ctx))
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !a.printed.document && asksJSON(args) {
+		err = a.close(&document{Command: cmd.Name()}, &changeOptions{json: true}, err)
+	}
+	return a.report(errors.Join(err, a.notPrinted()))
 }
 
 // terminal returns where a person can be asked, or nil.

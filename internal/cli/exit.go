@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/seed-d146d9dc/scaffold/internal/ask"
@@ -76,8 +78,40 @@ func (a *app) notef(format string, args ...any) {
 	_, _ = fmt.Fprintf(a.err, "scaffold: "+format+"\n", args...)
 }
 
-// printf prints what the command is for. That it can't be printed is noticed by
-// who reads it.
+// printf prints what the command is for. That it can't be printed is said once,
+// by notPrinted.
 func (a *app) printf(format string, args ...any) {
-	_, _ = fmt.Fprintf(a.out, format, args...)
+	_, _ = fmt.Fprintf(a.printed, format, args...)
+}
+
+// printed is where a command prints. It keeps the first error.
+type printed struct {
+	to  io.Writer
+	err error
+	// document says that a JSON document was printed.
+	document bool
+}
+
+func (p *printed) Write(b []byte) (int, error) {
+	n, err := p.to.Write(b)
+	if p.err == nil {
+		p.err = err
+	}
+	return n, err
+}
+
+// notPrinted reports that not all could be printed, and what was done anyway.
+func (a *app) notPrinted() error {
+	err := a.printed.err
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	switch {
+	case err == nil:
+		return nil
+	case a.wrote != "":
+		return fmt.Errorf("stdout: can't be written: %w; the service in %s was written all the same", err, a.wrote)
+	}
+	return fmt.Errorf("stdout: can't be written: %w (send it elsewhere, and run this again)", err)
 }
