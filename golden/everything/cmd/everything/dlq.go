@@ -24,6 +24,9 @@ func (a *App) setupDLQ(context.Context) error {
 	a.workers.SetDiscardedRetention(dlq.JobRetention(config))
 	a.dlq.Mount(a.mux)
 	a.life.Go("dlq", a.dlq.Run)
-	a.life.Go("dlq jobs", func(ctx context.Context) error { return jobs.Watch(ctx, a.dlq) })
+	a.life.Go("dlq jobs", func(ctx context.Context) error {
+		a.dlq.Expect(jobs.Name(), a.workers.Kinds()...) // all are registered by now
+		return jobs.Watch(ctx, a.dlq)
+	})
 	return nil
 }

@@ -14,6 +14,7 @@ func TestKilledWhilePaymentsDie(t *testing.T) {
 	env := defaultEnv(t)
 	env["PUBSUB_ACK_WAIT"] = "1s"
 	env["DLQ_STREAM_ATTEMPTS"] = "2"
+	env["DLQ_STREAM_BACKOFF"] = "100ms"
 	env["DLQ_PAGE_SIZE"] = "4"
 	p := startProcess(t, env)
 	topics := make(map[string]bool)

@@ -41,9 +41,15 @@ type Config struct {
 	// StreamAttempts is how often a message of a stream is tried before it is a
 	// dead letter.
 	StreamAttempts int `env:"DLQ_STREAM_ATTEMPTS" envDefault:"5"`
-	// Timeout bounds each count.
+	// StreamBackoff is how long a message of a stream rests after its first
+	// attempt. It is twice as long after each other one, and at most an hour.
+	StreamBackoff time.Duration `env:"DLQ_STREAM_BACKOFF" envDefault:"5s"`
+	// Timeout bounds each count, and each question and copy of a stream's message.
 	Timeout time.Duration `env:"DLQ_TIMEOUT" envDefault:"5s"`
 }
+
+// maxStreamBackoff bounds how long a message rests, whatever its attempts.
+const maxStreamBackoff = time.Hour
 
 // Validate reports a value that can't be meant.
 func (c Config) Validate() error {
@@ -60,6 +66,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("DLQ_SAMPLE_INTERVAL=%s: must be more than 0", c.SampleInterval)
 	case c.StreamAttempts < 1:
 		return fmt.Errorf("DLQ_STREAM_ATTEMPTS=%d: must be at least 1", c.StreamAttempts)
+	case c.StreamBackoff < time.Millisecond || c.StreamBackoff > maxStreamBackoff:
+		return fmt.Errorf("DLQ_STREAM_BACKOFF=%s: must be from 1ms to %s", c.StreamBackoff, maxStreamBackoff)
 	case c.Timeout <= 0:
 		return fmt.Errorf("DLQ_TIMEOUT=%s: must be more than 0", c.Timeout)
 	}
@@ -177,6 +185,8 @@ func (q *Queue) Add(source Source) error {
 	if name == "" || strings.Contains(name, "-") || q.source(name) != nil {
 		return fmt.Errorf("dead letters of %q: the name is empty, has a dash, or is taken", name)
 	}
+	q.metrics.requeued.WithLabelValues(name)
+	q.metrics.discarded.WithLabelValues(name)
 	q.sources = append(q.sources, source)
 	slices.SortFunc(q.sources, func(a, b Source) int { return strings.Compare(a.Name(), b.Name()) })
 	return nil
@@ -189,6 +199,14 @@ func (q *Queue) source(name string) Source {
 		}
 	}
 	return nil
+}
+
+// Expect has the counters of kinds of a source's letters begin at 0: a rate does
+// not see the first of what is not there before it.
+func (q *Queue) Expect(source string, kinds ...string) {
+	for _, kind := range kinds {
+		q.metrics.dead.WithLabelValues(source, kind)
+	}
 }
 
 // Died notes that something has become a dead letter.
@@ -269,6 +287,9 @@ func (q *Queue) requeue(ctx context.Context, source Source, key int64) error {
 		return &TooFastError{After: wait}
 	}
 	if err := source.Requeue(ctx, key); err != nil {
+		// Nothing came back: the turn is given back. Cancel would do so only before
+		// the turn's time, which is now.
+		q.limiter.ReserveN(time.Now(), -1)
 		return err
 	}
 	q.log.InfoContext(ctx, "dead letter requeued", "id", letterID(source.Name(), key))

@@ -13,6 +13,7 @@ import (
 	"github.com/caarlos0/env/v11"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
@@ -81,6 +82,7 @@ func TestValidateNamesTheVariable(t *testing.T) {
 		"DLQ_PAGE_SIZE":       func(c *Config) { c.PageSize = 1001 },
 		"DLQ_SAMPLE_INTERVAL": func(c *Config) { c.SampleInterval = 0 },
 		"DLQ_STREAM_ATTEMPTS": func(c *Config) { c.StreamAttempts = 0 },
+		"DLQ_STREAM_BACKOFF":  func(c *Config) { c.StreamBackoff = 2 * time.Hour },
 		"DLQ_TIMEOUT":         func(c *Config) { c.Timeout = 0 },
 	} {
 		config := defaults(t)
@@ -163,6 +165,25 @@ func TestSourcesHaveNamesOfTheirOwn(t *testing.T) {
 	for _, name := range []string{"", "jobs", "dead-jobs"} {
 		if err := q.Add(listed{name: name}); err == nil {
 			t.Errorf("the name %q was taken", name)
+		}
+	}
+}
+
+// An alert on a rate sees the first letter too.
+func TestCountersBeginAtZero(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, defaults(t), listed{name: "jobs"})
+	q.Expect("jobs", "tea", "coffee")
+	for name, want := range map[string]struct {
+		counter prometheus.Collector
+		series  int
+	}{
+		"dead":      {q.metrics.dead, 2},
+		"requeued":  {q.metrics.requeued, 1},
+		"discarded": {q.metrics.discarded, 1},
+	} {
+		if got := testutil.CollectAndCount(want.counter); got != want.series {
+			t.Errorf("%s: %d series, want %d", name, got, want.series)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"example.com/everything/internal/httpapi"
 )
@@ -105,6 +106,9 @@ func (q *Queue) serveRequeueMany(w http.ResponseWriter, r *http.Request) error {
 	}
 	if limit < 1 {
 		return httpapi.NewProblem(http.StatusBadRequest, "limit: must be at least 1.")
+	}
+	if strings.ContainsRune(which.Kind, 0) { // no database takes it
+		return httpapi.NewProblem(http.StatusBadRequest, "kind: must not have a zero byte.")
 	}
 	if err := q.checkSource(which.Source); err != nil {
 		return err

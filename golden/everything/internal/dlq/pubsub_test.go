@@ -67,7 +67,7 @@ func openTill(t *testing.T, crash func(letters) letters) *till {
 		}
 	})
 	config := defaults(t)
-	config.StreamAttempts = 3
+	config.StreamAttempts, config.StreamBackoff = 3, 20*time.Millisecond
 	db := workerstest.Database(t)
 	s := &till{bus: bus, db: db, pool: workerstest.New(t, db, workerstest.Config()), calls: make(map[string]int), taken: make(map[string]int)}
 	s.pool.SetRetryPolicy(atOnce{})
@@ -95,7 +95,8 @@ func (s *till) take(_ context.Context, d pubsub.Delivery) error {
 	s.calls[data]++
 	switch {
 	case s.fixed.Load():
-	case strings.HasPrefix(data, "bad"):
+	case data == "once" && s.calls[data] > 1:
+	case strings.HasPrefix(data, "bad"), data == "once":
 		return errors.New("out of paper")
 	case strings.HasPrefix(data, "never"):
 		return fmt.Errorf("till: %w", outOfOrder{errors.New("no such coin")})
@@ -272,6 +273,13 @@ func (c *crasher) bury(ctx context.Context, l streamLetter) (int64, bool, error)
 	return key, fresh, errors.Join(err, c.crash("after bury"))
 }
 
+func (c *crasher) buried(ctx context.Context, group string, seq int64, storedAt time.Time) (bool, error) {
+	if err := c.crash("before buried"); err != nil {
+		return false, err
+	}
+	return c.letters.buried(ctx, group, seq, storedAt)
+}
+
 func (c *crasher) move(ctx context.Context, tx database.Tx, key int64, from, to string) (bool, error) {
 	if err := c.crash("before " + to); err != nil {
 		return false, err
@@ -297,6 +305,7 @@ func TestCrashInTheMoveLosesAndDoublesNothing(t *testing.T) {
 		again int // from the requeue on
 	}{
 		// Far more often than PUBSUB_MAX_DELIVER: nothing is dropped.
+		{"before buried", 3, 1},
 		{"before bury", 3, 1},
 		{"after bury", 3, 1},
 		{"before requeued", 3, 1},
@@ -316,7 +325,7 @@ func TestCrashInTheMoveLosesAndDoublesNothing(t *testing.T) {
 			s.publish(t, "bad", "good")
 			dead := s.waitForDead(t, 1)
 			s.waitForTaken(t, "good")
-			if calls, _ := s.counts("bad"); calls != tt.calls || dead["bad"].Attempts < 3 {
+			if calls, _ := s.counts("bad"); calls != tt.calls || dead["bad"].Attempts != 3 || dead["bad"].Error != "out of paper" {
 				t.Errorf("%d calls before it was dead, %+v; want %d", calls, dead["bad"], tt.calls)
 			}
 			s.fixed.Store(true)
@@ -332,6 +341,103 @@ func TestCrashInTheMoveLosesAndDoublesNothing(t *testing.T) {
 			}
 			s.waitForDead(t, 0)
 		})
+	}
+}
+
+// An outage is a database that fails, whatever it is asked, while it is set.
+type outage struct {
+	letters
+	on     atomic.Bool
+	failed atomic.Int64
+}
+
+func (o *outage) err() error {
+	if !o.on.Load() {
+		return nil
+	}
+	o.failed.Add(1)
+	return errors.New("connection refused")
+}
+
+func (o *outage) bury(ctx context.Context, l streamLetter) (int64, bool, error) {
+	if err := o.err(); err != nil {
+		return 0, false, err
+	}
+	return o.letters.bury(ctx, l)
+}
+
+func (o *outage) buried(ctx context.Context, group string, seq int64, storedAt time.Time) (bool, error) {
+	if err := o.err(); err != nil {
+		return false, err
+	}
+	return o.letters.buried(ctx, group, seq, storedAt)
+}
+
+// A database that is down delays dead letters: it makes none of what could be
+// handled, and each that there is has the cause and the attempts that it had.
+func TestDatabaseDownWhileMessagesDie(t *testing.T) {
+	t.Parallel()
+	var db *outage
+	s := openTill(t, func(l letters) letters {
+		db = &outage{letters: l}
+		db.on.Store(true)
+		return db
+	})
+	s.publish(t, "bad", "never", "panic", "once")
+	s.waitForTaken(t, "once")
+	eventually(t, func() error { // far more deliveries than attempts
+		if n := db.failed.Load(); n < 40 {
+			return fmt.Errorf("the database was asked %d times", n)
+		}
+		return nil
+	})
+	s.waitForDead(t, 0)
+	db.on.Store(false)
+	dead := s.waitForDead(t, 3)
+	for data, want := range map[string]struct {
+		attempts int
+		cause    string
+	}{
+		"bad":   {3, "out of paper"},
+		"panic": {3, "panic: the drawer is stuck"},
+		"never": {1, "till: no such coin"},
+	} {
+		letter := dead[data]
+		if calls, _ := s.counts(data); calls != want.attempts || letter.Attempts != want.attempts || letter.Error != want.cause {
+			t.Errorf("%q: %d calls and the letter %+v, want %d and %q", data, calls, letter, want.attempts, want.cause)
+		}
+	}
+	s.streams.unburied.mu.Lock()
+	defer s.streams.unburied.mu.Unlock()
+	if len(s.streams.unburied.letters) != 0 {
+		t.Errorf("still in memory: %v", s.streams.unburied.letters)
+	}
+}
+
+// By default a message's attempts outlast a restart of what it needs.
+func TestAttemptsTakeTheirTime(t *testing.T) {
+	t.Parallel()
+	s := &Streams{config: defaults(t)}
+	var total time.Duration
+	for attempt := 1; attempt < s.config.StreamAttempts; attempt++ {
+		total += s.rest(uint64(attempt)) //nolint:gosec // is more than 0
+	}
+	if total != 75*time.Second || s.rest(1<<40) != time.Hour {
+		t.Errorf("%s in all and at most %s, want 75s and 1h", total, s.rest(1<<40))
+	}
+}
+
+func TestMemoryOfTheUnburiedIsBounded(t *testing.T) {
+	t.Parallel()
+	var u unburied
+	for i := range 2 * maxUnburied {
+		u.put(streamLetter{group: "till", message: pubsub.Message{Seq: uint64(i)}}) //nolint:gosec // fits
+	}
+	if len(u.letters) != maxUnburied {
+		t.Errorf("%d letters, want %d", len(u.letters), maxUnburied)
+	}
+	if _, ok := u.take("till", pubsub.Delivery{Message: pubsub.Message{Seq: 2*maxUnburied - 1}}); !ok {
+		t.Error("the last one is not there")
 	}
 }
 

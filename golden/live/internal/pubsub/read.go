@@ -243,7 +243,8 @@ func (b *Bus) Consume(ctx context.Context, group, filter string, handle func(con
 // ConsumeUntilHandled is [Bus.Consume] for a handle that decides by itself when a
 // message was tried often enough: a message is delivered until handle returns
 // nil, or until it is too old for the stream. A message whose members died comes
-// again too, with the attempts counted.
+// again too, with the attempts counted. An error with a method RetryAfter says
+// how long the message rests.
 func (b *Bus) ConsumeUntilHandled(ctx context.Context, group, filter string, handle func(context.Context, Delivery) error) error {
 	return b.consume(ctx, group, filter, unlimited, handle)
 }
@@ -351,13 +352,24 @@ func (b *Bus) work(ctx context.Context, group string, maxDeliver int, msg jetstr
 	default:
 		result = "retried"
 		span.RecordError(err)
-		err = msg.NakWithDelay(backoff(d.Attempt))
+		err = msg.NakWithDelay(rest(err, d.Attempt))
 	}
 	b.metrics.handled.WithLabelValues(group, result).Inc()
 	if err != nil { // it will be delivered again, when AckWait is over
 		return fmt.Errorf("acknowledge: %w", err)
 	}
 	return nil
+}
+
+// rest returns how long a message rests after a number of attempts, of which err
+// ended the last: as long as the error says by a method RetryAfter, or as long as
+// any message.
+func rest(err error, attempts uint64) time.Duration {
+	var says interface{ RetryAfter() time.Duration }
+	if errors.As(err, &says) {
+		return says.RetryAfter()
+	}
+	return backoff(attempts)
 }
 
 // backoff returns how long a message rests after a number of attempts.
