@@ -101,11 +101,11 @@ func TestServices(t *testing.T) {
 func TestServicesPassTheirTests(t *testing.T) {
 	for _, s := range services(load(t)) {
 		t.Run(s.name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), "go", "test", "./...") //nolint:gosec // a constant command
+			cmd := exec.CommandContext(t.Context(), "go", "test", "-race", "./...") //nolint:gosec // a constant command
 			cmd.Dir = s.name
 			cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly")
 			if output, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("go test ./... in golden/%s: %v\n%s", s.name, err, output)
+				t.Errorf("go test -race ./... in golden/%s: %v\n%s", s.name, err, output)
 			}
 		})
 	}
