@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -49,17 +50,21 @@ is written and the exit code is 3. A pattern that is there already changes nothi
 	return cmd
 }
 
-// splitNames takes names that are separated by commas, too.
+// splitNames takes names that are separated by commas or spaces, too, each once.
 func splitNames(args []string) []string {
-	var names []string
+	names := []string{}
 	for _, arg := range args {
-		names = append(names, strings.FieldsFunc(arg, func(r rune) bool { return r == ',' })...)
+		for _, name := range strings.FieldsFunc(arg, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
 	}
 	return names
 }
 
 func runAdd(ctx context.Context, a *app, o *addOptions, doc *document) error {
-	set, err := settings(o.set)
+	set, err := settings(splitNames(o.set))
 	if err != nil {
 		return err
 	}
@@ -69,6 +74,9 @@ func runAdd(ctx context.Context, a *app, o *addOptions, doc *document) error {
 	}
 	c, s, before, err := a.begin(ctx, &o.changeOptions, o.patterns)
 	if err != nil {
+		return err
+	}
+	if err := inStep(c, s, before); err != nil {
 		return err
 	}
 	if len(o.patterns) == 0 {

@@ -123,6 +123,30 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 	return d, nil
 }
 
+// inStep reports a service for which scaffold.yaml, edited by hand, no longer says
+// all that was last written: a command that adds or removes something else would
+// delete or rename that in passing. The templates of another version may have
+// less, too, and to apply them is the same step.
+func inStep(c *catalog.Catalog, s *service, says catalog.Selection) error {
+	files, err := render.Render(c, says)
+	if err != nil {
+		return err
+	}
+	for _, p := range s.base.Paths() {
+		if _, ok := files[p]; !ok {
+			return usagef("%s was edited: run `scaffold apply` first (it takes out or renames %s)", record.ManifestFile, p)
+		}
+	}
+	base, ok := s.base[goMod]
+	if !ok {
+		return nil
+	}
+	if was, err := gomod.ModulePath(goMod, base.Data); err == nil && was != says.Module {
+		return usagef("%s was edited: run `scaffold apply` first (it renames module %s to %s)", record.ManifestFile, was, says.Module)
+	}
+	return nil
+}
+
 const goMod = "go.mod"
 
 // checkModule reports a go.mod that is broken, or whose module was renamed and

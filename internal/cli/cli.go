@@ -91,6 +91,7 @@ patterns' templates: what you edit is merged, never overwritten.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 conflicts and nothing written,
 4 check found drift, 130 interrupted.`,
+		Version:       fullVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -104,6 +105,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 conflicts and nothing written,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetFlagErrorFunc(flagError)
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddGroup(
 		&cobra.Group{ID: groupChange, Title: "Make and change a service:"},
 		&cobra.Group{ID: groupLook, Title: "Look:"},

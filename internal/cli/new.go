@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -137,6 +138,9 @@ func runNew(ctx context.Context, a *app, o *newOptions, doc *document) error {
 
 // want is what the flags say of the service.
 func (o *newOptions) want(c *catalog.Catalog) (record.Manifest, error) {
+	if o.with != nil {
+		o.with = splitNames(o.with)
+	}
 	want := record.Manifest{Name: o.name, Module: o.module, Patterns: o.with}
 	switch {
 	case slices.Equal(o.with, []string{none}):
@@ -152,7 +156,7 @@ func (o *newOptions) want(c *catalog.Catalog) (record.Manifest, error) {
 		}
 	}
 	var err error
-	if want.Options, err = settings(o.set); err != nil {
+	if want.Options, err = settings(splitNames(o.set)); err != nil {
 		return want, err
 	}
 	// What is wrong with the flags is said before anything is asked.
@@ -282,7 +286,7 @@ func newTitle(root string, want record.Manifest) string {
 func (a *app) printNew(ctx context.Context, c *catalog.Catalog, d *draft, o *newOptions) {
 	a.printf("Made %s in %s: %s.\n\nNext:\n", d.want.Name, d.root, count(len(d.next), "file"))
 	if d.root != "." {
-		a.printf("  cd %s\n", d.root)
+		a.printf("  cd %s\n", shellWord(d.root))
 	}
 	a.printEngines(c, d.selection)
 	a.printf("  go run ./cmd/%s    # then see http://localhost:8080/readyz\n", d.want.Name)
@@ -291,6 +295,21 @@ func (a *app) printNew(ctx context.Context, c *catalog.Catalog, d *draft, o *new
 	if o.module == "" && a.terminalFor(ctx, &o.changeOptions) == nil {
 		a.printf("Its module is %s: --module chooses another.\n", d.want.Module)
 	}
+}
+
+// plain matches what a shell takes as one word, as it is.
+var plain = regexp.MustCompile(`^[\pL\pN@%+=:,./_-]+$`)
+
+// shellWord writes a path so that a shell takes it for one word.
+func shellWord(path string) string {
+	quoted := path
+	if !plain.MatchString(path) {
+		quoted = "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	if strings.HasPrefix(path, "-") {
+		quoted = "-- " + quoted
+	}
+	return quoted
 }
 
 // printEngines says how to start the servers without which the service does not

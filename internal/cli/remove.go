@@ -53,6 +53,9 @@ func runRemove(ctx context.Context, a *app, o *removeOptions, doc *document) err
 	if err != nil {
 		return err
 	}
+	if err := inStep(c, s, before); err != nil {
+		return err
+	}
 	want := s.manifest
 	want.Patterns = slices.DeleteFunc(slices.Clone(want.Patterns), func(name string) bool { return slices.Contains(o.patterns, name) })
 	after, _, err := c.Resolve(want.Patterns, nil)

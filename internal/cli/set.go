@@ -51,6 +51,9 @@ func runSet(ctx context.Context, a *app, o *setOptions, doc *document) error {
 	if err != nil {
 		return err
 	}
+	if err := inStep(c, s, before); err != nil {
+		return err
+	}
 	want := s.manifest
 	want.Options = merged(before.Options, set)
 	if maps.Equal(want.Options, before.Options) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -18,16 +19,21 @@ func newVersion(a *app) *cobra.Command {
 		Args:              noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
-			commit := ""
-			if info, ok := debug.ReadBuildInfo(); ok {
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						commit = ", commit " + s.Value[:min(12, len(s.Value))]
-					}
-				}
-			}
-			a.printf("scaffold %s (%s%s)\n", version, runtime.Version(), commit)
+			a.printf("scaffold %s\n", fullVersion())
 			return nil
 		},
 	}
+}
+
+// fullVersion is the version with what this program was built with and from.
+func fullVersion() string {
+	commit := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				commit = ", commit " + s.Value[:min(12, len(s.Value))]
+			}
+		}
+	}
+	return fmt.Sprintf("%s (%s%s)", version, runtime.Version(), commit)
 }
