@@ -86,7 +86,7 @@ func TestSSEResumesAfterAKill(t *testing.T) {
 
 // What the limits have taken away can't be replayed: the client is told.
 func TestSSEResetsWhereTheStreamBegins(t *testing.T) {
-	s := startService(t, map[string]string{"SSE_WINDOW_EVENTS": "2", "PUBSUB_MAX_BYTES": "20000"})
+	s := startService(t, map[string]string{"SSE_WINDOW_EVENTS": "2", "PUBSUB_MAX_BYTES": "20000", "PUBSUB_MAX_MESSAGE_BYTES": "10000"})
 	stream := ssetest.Open(t, s.URL+"/orders/42/events", "")
 	if err := stream.Position(); err != nil {
 		t.Fatal(err)

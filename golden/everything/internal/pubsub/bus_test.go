@@ -451,6 +451,83 @@ func TestOpenFails(t *testing.T) {
 	}
 }
 
+// A directory on a disk that is too small is told from the start, and at once.
+func TestOpenWithoutRoom(t *testing.T) {
+	t.Parallel()
+	config := testConfig(t)
+	config.URL = ""
+	config.MaxBytes = 1 << 60
+	begin := time.Now()
+	_, err := tryOpen(t, config)
+	if err == nil || !strings.Contains(err.Error(), "PUBSUB_MAX_BYTES") || !strings.Contains(err.Error(), config.Dir) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(begin); took > config.ConnectTimeout/2 {
+		t.Errorf("it took %s", took)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		change func(*pubsub.Config)
+		want   string
+	}{
+		{func(c *pubsub.Config) { c.MaxBytes = 1 }, "PUBSUB_MAX_BYTES"},
+		{func(c *pubsub.Config) { c.MaxMessageBytes = 0 }, "PUBSUB_MAX_MESSAGE_BYTES"},
+		{func(c *pubsub.Config) { c.Stream = "" }, "PUBSUB_STREAM"},
+		{func(c *pubsub.Config) { c.Stream = "a.b" }, "PUBSUB_STREAM"},
+		{func(c *pubsub.Config) { c.DedupeWindow = 2 * c.MaxAge }, "PUBSUB_DEDUPE_WINDOW"},
+		{func(c *pubsub.Config) { c.URL, c.Replicas = "", 3 }, "PUBSUB_REPLICAS"},
+		{func(c *pubsub.Config) { c.URL, c.Dir = "", "" }, "PUBSUB_DIR"},
+		{func(c *pubsub.Config) { c.URL = "nats://me:se%cret@host:4222" }, "NATS_URL"},
+		{func(c *pubsub.Config) { c.URL = "nats://a:4222, nats://me:secret#@host:4222" }, "NATS_URL"},
+		{func(c *pubsub.Config) { c.URL = "me:secret/@host" }, "NATS_URL"},
+		{func(c *pubsub.Config) { c.URL = "nats://me:s%65cret@a:4222,b,tls://c:4222" }, ""},
+	} {
+		config := testConfig(t)
+		tt.change(&config)
+		err := config.Validate()
+		switch {
+		case tt.want == "" && err != nil, tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.want)):
+			t.Errorf("got %v, want it to begin with %q", err, tt.want)
+		case err != nil && strings.Contains(err.Error(), "cret"):
+			t.Errorf("the password is shown: %v", err)
+		}
+	}
+}
+
+// A message that no one could publish is no failure of pub/sub.
+func TestRefusedIsNotFailed(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	b, err := pubsub.Open(t.Context(), testConfig(t), slog.New(slog.DiscardHandler), registry, noop.NewTracerProvider())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeBus(t, b) })
+	for _, m := range []pubsub.Message{{Topic: "a b"}, {Topic: "a", Data: make([]byte, 65<<10)}} {
+		if _, err := b.Publish(t.Context(), m); err == nil {
+			t.Errorf("%.20q was published", m.Topic)
+		}
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]uint64)
+	for _, f := range families {
+		if f.GetName() == "pubsub_publish_duration_seconds" {
+			for _, m := range f.GetMetric() {
+				got[m.GetLabel()[0].GetValue()] = m.GetHistogram().GetSampleCount()
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string]uint64{"refused": 2}, got); diff != "" {
+		t.Errorf("results (-want +got):\n%s", diff)
+	}
+}
+
 func BenchmarkPublish(b *testing.B) {
 	bus := open(b, testConfig(b))
 	data := make([]byte, 100)

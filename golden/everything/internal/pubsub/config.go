@@ -1,8 +1,11 @@
 package pubsub
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -21,15 +24,17 @@ type Config struct {
 	// nothing, but a crash of the machine the last two minutes at worst.
 	Sync bool `env:"PUBSUB_SYNC" envDefault:"false"`
 	// Stream is the name of the JetStream stream that holds all topics, and the
-	// first token of their subjects.
-	Stream string `env:"PUBSUB_STREAM" envDefault:"topics"`
+	// first token of their subjects. Services that share a cluster need one each:
+	// the wiring takes the service's name where it is not set.
+	Stream string `env:"PUBSUB_STREAM"`
 	// Replicas is on how many servers of the cluster each message is kept: 3
 	// survives the loss of one.
 	Replicas int `env:"PUBSUB_REPLICAS" envDefault:"1"`
 	// MaxAge is how long a message is kept.
 	MaxAge time.Duration `env:"PUBSUB_MAX_AGE" envDefault:"24h"`
-	// MaxBytes is the size that all messages together may have; the oldest make
-	// room for new ones.
+	// MaxBytes is the size, in bytes, that all messages together may have; the
+	// oldest make room for new ones. The server of the service's own starts only
+	// where that is at most three quarters of what the disk has free.
 	MaxBytes int64 `env:"PUBSUB_MAX_BYTES" envDefault:"1073741824"`
 	// MaxMessageBytes is the size of the largest message, with its headers.
 	MaxMessageBytes int32 `env:"PUBSUB_MAX_MESSAGE_BYTES" envDefault:"262144"`
@@ -54,6 +59,9 @@ var streamName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 func (c Config) Validate() error {
 	if !streamName.MatchString(c.Stream) {
 		return fmt.Errorf("PUBSUB_STREAM=%s: must be 1 to 64 letters, digits, - and _", c.Stream)
+	}
+	if err := validURL(c.URL); err != nil {
+		return err
 	}
 	if c.URL == "" && c.Dir == "" {
 		return fmt.Errorf("PUBSUB_DIR: must be set where NATS_URL is not")
@@ -81,8 +89,29 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%s: must be more than 0", n.variable)
 		}
 	}
+	if c.MaxBytes < int64(c.MaxMessageBytes) {
+		return fmt.Errorf("PUBSUB_MAX_BYTES=%d: must not be less than PUBSUB_MAX_MESSAGE_BYTES=%d", c.MaxBytes, c.MaxMessageBytes)
+	}
 	if c.DedupeWindow > c.MaxAge {
 		return fmt.Errorf("PUBSUB_DEDUPE_WINDOW=%s: must not be longer than PUBSUB_MAX_AGE=%s", c.DedupeWindow, c.MaxAge)
+	}
+	return nil
+}
+
+// validURL finds what the NATS library would not read. The library's error shows
+// the URL, and so would this one's: there may be a password in it.
+func validURL(list string) error {
+	if list == "" {
+		return nil
+	}
+	for server := range strings.SplitSeq(list, ",") {
+		server = strings.TrimSpace(server)
+		if !strings.Contains(server, "://") {
+			server = "nats://" + server
+		}
+		if u, err := url.Parse(server); err != nil || u.Host == "" {
+			return errors.New("NATS_URL: must be URLs such as nats://host:4222 with commas between; write special characters of a password as %XX")
+		}
 	}
 	return nil
 }

@@ -60,6 +60,10 @@ func (m Message) validate() error {
 	return nil
 }
 
+// CheckTopic fails with [ErrInvalid] for what is no topic, which a filter with
+// wildcards is not either.
+func CheckTopic(topic string) error { return checkTopic(topic, false) }
+
 // checkTopic reports what is wrong with a topic. A filter may also have * for
 // any one token, and end in > for any number of them.
 func checkTopic(topic string, filter bool) error {

@@ -34,6 +34,10 @@ type Config struct {
 	RetrySpread time.Duration `env:"SSE_RETRY_SPREAD" envDefault:"4s"`
 }
 
+// maxRetry is more than any client should wait; both waits together don't
+// overflow.
+const maxRetry = 24 * time.Hour
+
 // Validate reports a value with which no stream could work.
 func (c Config) Validate() error {
 	for _, n := range []struct {
@@ -64,6 +68,11 @@ func (c Config) Validate() error {
 	}
 	if c.RetrySpread < 0 {
 		return fmt.Errorf("SSE_RETRY_SPREAD=%s: must not be negative", c.RetrySpread)
+	}
+	for variable, value := range map[string]time.Duration{"SSE_RETRY": c.Retry, "SSE_RETRY_SPREAD": c.RetrySpread} {
+		if value > maxRetry {
+			return fmt.Errorf("%s=%s: must be at most %s", variable, value, maxRetry)
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -535,5 +536,24 @@ func BenchmarkPublish(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestValidateRetry(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	if err := config.Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, change := range []func(*Config){
+		func(c *Config) { c.RetrySpread = math.MaxInt64 },
+		func(c *Config) { c.RetrySpread = -1 },
+		func(c *Config) { c.Retry = math.MaxInt64 },
+	} {
+		config := testConfig()
+		change(&config)
+		if err := config.Validate(); err == nil || !strings.Contains(err.Error(), "SSE_RETRY") {
+			t.Errorf("%s and %s: got %v", config.Retry, config.RetrySpread, err)
+		}
 	}
 }

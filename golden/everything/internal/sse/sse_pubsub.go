@@ -76,27 +76,34 @@ func (h *Hub) attach(ctx context.Context, log Log) error {
 	if err != nil {
 		return err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.epoch == state.Epoch && state.First <= h.seq+1 && h.seq <= state.Last {
+	at := h.position()
+	if at.epoch == state.Epoch && state.First <= at.seq+1 && at.seq <= state.Last {
 		return nil
 	}
-	h.breakOff()
-	h.epoch, h.seq = state.Epoch, state.Last
 	floor := state.First - 1
 	if n := uint64(h.config.WindowEvents); state.Last > floor+n { //nolint:gosec // is more than 0
 		floor = state.Last - n
 	}
-	h.window.reset(floor)
+	// The log is read before the hub is locked: it may take its time, and
+	// nobody but the caller of attach moves a hub that shares a log.
+	var frames []*frame
 	err = log.Read(ctx, floor, state.Last, nil, func(r Record) error {
 		if r.validate(h.config.MaxEventBytes) == nil {
-			h.window.add(h.frame(r.Seq, r.Time, r.Event))
+			wire := encode(position{state.Epoch, r.Seq}, r.Type, r.Data)
+			frames = append(frames, &frame{seq: r.Seq, at: r.Time, topic: r.Topic, wire: wire})
 		}
 		return nil
 	})
 	if err != nil {
-		h.epoch = "" // so that the next attempt begins again
 		return fmt.Errorf("fill the window: %w", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.breakOff()
+	h.epoch, h.seq = state.Epoch, state.Last
+	h.window.reset(floor)
+	for _, f := range frames {
+		h.window.add(f)
 	}
 	return nil
 }

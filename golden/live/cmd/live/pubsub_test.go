@@ -71,6 +71,23 @@ func TestPubsubRoutes(t *testing.T) {
 	mustEqual(t, "oldest", page.Oldest, 1)
 	status, _ := get(t, s.URL+"/topics/a.b/messages?after=x")
 	mustEqual(t, "a bad after", status, http.StatusBadRequest)
+	for _, topic := range []string{"%3E", "a.*", "a.%3E", "a..b"} {
+		status, body := get(t, s.URL+"/topics/"+topic+"/messages")
+		mustEqual(t, topic+" "+body, status, http.StatusBadRequest)
+		mustEqual(t, "the text is said once", strings.Count(body, "can't be published"), 1)
+	}
+}
+
+// Services that share a cluster don't share a stream by default.
+func TestPubsubStreamIsTheServices(t *testing.T) {
+	server := pubsubtest.StartServer(t)
+	env := pubsubtest.Env(t)
+	env["NATS_URL"] = server.URL
+	env["PUBSUB_STREAM"] = ""
+	startService(t, env)
+	if !server.HasStream(name) {
+		t.Errorf("there is no stream %q", name)
+	}
 }
 
 func TestPubsubPages(t *testing.T) {

@@ -85,7 +85,7 @@ func (b *Bus) connect() error {
 			return err
 		}
 		b.server, where = server, "PUBSUB_DIR"
-		options = append(options, nats.InProcessServer(server.nats))
+		options = append(options, nats.InProcessServer(server))
 	} else if b.config.Credentials != "" {
 		options = append(options, nats.UserCredentials(b.config.Credentials))
 	}
@@ -127,9 +127,27 @@ func (b *Bus) createStream(ctx context.Context) error {
 		}
 		// A cluster that has just started has no leader yet.
 		if permanent(err) || !sleep(ctx, 200*time.Millisecond) {
-			return fmt.Errorf("PUBSUB_STREAM=%s: %w", b.config.Stream, err)
+			return b.streamError(err)
 		}
 	}
+}
+
+// streamError names the variable that is to be changed.
+func (b *Bus) streamError(err error) error {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		switch api.ErrorCode {
+		case codeNoStorage, codeNoResources, codeAccountResources, codeStreamBytes:
+			where := "the servers of NATS_URL"
+			if b.server != nil {
+				where = "the disk of PUBSUB_DIR=" + b.config.Dir
+			}
+			return fmt.Errorf("PUBSUB_MAX_BYTES=%d: %s can't set this aside, make it smaller or make room: %w", b.config.MaxBytes, where, err)
+		case codeReplicas:
+			return fmt.Errorf("PUBSUB_REPLICAS=%d: %w", b.config.Replicas, err)
+		}
+	}
+	return fmt.Errorf("PUBSUB_STREAM=%s: %w", b.config.Stream, err)
 }
 
 // restoreStream makes the stream again where the servers have come back without
@@ -167,10 +185,46 @@ func (b *Bus) Close(ctx context.Context) error {
 
 var errDisconnected = errors.New("no connection to NATS")
 
-// Ready reports whether messages can be published and read.
+// Ready reports whether messages can be published and read. Where the server of
+// this process has stopped storing, as after its disk was full, Ready starts it
+// again once there is room.
 func (b *Bus) Ready(ctx context.Context) error {
-	_, err := b.State(ctx)
-	return err
+	if err := b.server.repair(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	info, err := b.info(ctx)
+	if err != nil {
+		return err
+	}
+	if err := quorum(info.Cluster); err != nil {
+		return fmt.Errorf("%w: stream %s: %w", ErrUnavailable, b.config.Stream, err)
+	}
+	return nil
+}
+
+// lostContact is the silence after which a server counts as gone. Followers
+// answer their leader each second.
+const lostContact = 5 * time.Second
+
+// quorum reports when too few of a stream's servers are there to store a
+// message. A leader that has just lost its followers still answers.
+func quorum(c *jetstream.ClusterInfo) error {
+	if c == nil {
+		return nil
+	}
+	if c.Leader == "" {
+		return errors.New("it has no leader")
+	}
+	servers, there := 1+len(c.Replicas), 1
+	for _, r := range c.Replicas {
+		if !r.Offline && r.Active < lostContact {
+			there++
+		}
+	}
+	if there <= servers/2 {
+		return fmt.Errorf("%d of %d servers are there, which is no majority", there, servers)
+	}
+	return nil
 }
 
 // A State is what the stream holds.
@@ -185,18 +239,26 @@ type State struct {
 
 // State asks the server what the stream holds.
 func (b *Bus) State(ctx context.Context) (State, error) {
-	if !b.conn.IsConnected() {
-		return State{}, fmt.Errorf("%w: %w", ErrUnavailable, errDisconnected)
-	}
-	info, err := b.stream.Info(ctx)
+	info, err := b.info(ctx)
 	if err != nil {
-		return State{}, fmt.Errorf("%w: stream %s: %w", ErrUnavailable, b.config.Stream, err)
+		return State{}, err
 	}
 	return State{
 		Epoch: strconv.FormatInt(info.Created.UnixNano(), 36),
 		First: max(info.State.FirstSeq, 1),
 		Last:  info.State.LastSeq,
 	}, nil
+}
+
+func (b *Bus) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	if !b.conn.IsConnected() {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, errDisconnected)
+	}
+	info, err := b.stream.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: stream %s: %w", ErrUnavailable, b.config.Stream, err)
+	}
+	return info, nil
 }
 
 // An Ack says where a message stands.
@@ -221,6 +283,9 @@ func (b *Bus) Publish(ctx context.Context, m Message) (Ack, error) {
 	switch {
 	case err != nil:
 		result = "failed"
+		if errors.Is(err, ErrInvalid) || errors.Is(err, ErrTooLarge) {
+			result = "refused" // what is wrong is the message
+		}
 		span.RecordError(err)
 		span.SetStatus(codes.Error, err.Error())
 	case ack.Duplicate:
@@ -279,6 +344,10 @@ func (b *Bus) publishOnce(ctx context.Context, msg *nats.Msg, id string) (*jetst
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
 		err = errors.Join(err, b.restoreStream(ctx))
 	}
+	if err != nil && !tooLarge(err) {
+		// A server that can't write its store gives no answer.
+		err = errors.Join(err, b.server.repair())
+	}
 	return ack, err
 }
 
@@ -286,11 +355,51 @@ func tooLarge(err error) bool {
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum)
 }
 
-// permanent reports whether NATS has understood and refused.
+// Codes of JetStream that say what the library has no name for
+// (https://github.com/nats-io/nats-server/blob/main/server/errors.json).
+const (
+	codeAccountResources jetstream.ErrorCode = 10002
+	codeInvalidJSON      jetstream.ErrorCode = 10025
+	codeNoResources      jetstream.ErrorCode = 10023 // also of a cluster that has just started
+	codeMaxStreams       jetstream.ErrorCode = 10027
+	codeNoStorage        jetstream.ErrorCode = 10047
+	codeInvalidConfig    jetstream.ErrorCode = 10052
+	codeStreamLimits     jetstream.ErrorCode = 10053
+	codeMessageTooLarge  jetstream.ErrorCode = 10054
+	codeStreamMismatch   jetstream.ErrorCode = 10056
+	codeOtherStream      jetstream.ErrorCode = 10060
+	codeSubjectOverlap   jetstream.ErrorCode = 10065
+	codeReplicas         jetstream.ErrorCode = 10074
+	codeFilterNotSubset  jetstream.ErrorCode = 10093
+	codeHeaderTooLarge   jetstream.ErrorCode = 10097
+	codeSealed           jetstream.ErrorCode = 10109
+	codeMaxBytesRequired jetstream.ErrorCode = 10113
+	codeNoLimits         jetstream.ErrorCode = 10120
+	codeStreamBytes      jetstream.ErrorCode = 10122
+)
+
+// permanent reports whether NATS has understood and will never agree. Whatever
+// else it says is tried again: a cluster without a quorum gives many reasons.
 func permanent(err error) bool {
+	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrAuthorization) {
+		return true
+	}
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.Code < 500 && !errors.Is(err, jetstream.ErrStreamNotFound) ||
-		errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrAuthorization)
+	if !errors.As(err, &api) {
+		return false
+	}
+	switch api.ErrorCode {
+	case jetstream.JSErrCodeBadRequest, jetstream.JSErrCodeStreamNameInUse,
+		jetstream.JSErrCodeConsumerAlreadyExists, jetstream.JSErrCodeConsumerExists,
+		jetstream.JSErrCodeDuplicateFilterSubjects, jetstream.JSErrCodeOverlappingFilterSubjects,
+		jetstream.JSErrCodeConsumerEmptyFilter,
+		codeAccountResources, codeInvalidJSON, codeMaxStreams, codeNoStorage, codeInvalidConfig,
+		codeStreamLimits, codeMessageTooLarge, codeStreamMismatch, codeOtherStream, codeSubjectOverlap,
+		codeReplicas, codeFilterNotSubset, codeHeaderTooLarge, codeSealed, codeMaxBytesRequired,
+		codeNoLimits, codeStreamBytes:
+		return true
+	}
+	return false
 }
 
 // sleep waits, and reports whether ctx is still alive then.

@@ -1,6 +1,7 @@
 package pubsub_test
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"testing"
@@ -150,4 +151,62 @@ func TestClusterLosesItsLeader(t *testing.T) {
 	}
 	wantEqual(t, "messages", numbers(0, n), got.await(t, n))
 	t.Logf("the slowest publish took %s", <-worst)
+}
+
+// Two servers of three are gone: publishing is tried again until its time is up,
+// also under an id whose first attempt hangs, and Ready says why.
+func TestClusterWithoutQuorum(t *testing.T) {
+	t.Parallel()
+	servers := pubsubtest.StartCluster(t)
+	config := testConfig(t)
+	config.URL = pubsubtest.URLs(servers)
+	config.Replicas = 3
+	config.PublishTimeout = 3 * time.Second
+	b := open(t, config)
+	got := follow(t, b, 0)
+	publish(t, b, "a", "before")
+	if err := b.Ready(t.Context()); err != nil {
+		t.Errorf("with all servers: %v", err)
+	}
+	// The leader stays for a while although it is alone.
+	for _, s := range servers {
+		if !s.IsLeader(config.Stream) {
+			s.Stop()
+		}
+	}
+	message := pubsub.Message{Topic: "a", ID: "one", Data: []byte("during")}
+	for range 2 {
+		if _, err := b.Publish(t.Context(), message); !errors.Is(err, pubsub.ErrUnavailable) {
+			t.Errorf("without a quorum: got %v, want ErrUnavailable", err)
+		}
+	}
+	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		err := b.Ready(ctx)
+		cancel()
+		if errors.Is(err, pubsub.ErrUnavailable) {
+			break
+		}
+		if time.Since(begin) > 20*time.Second {
+			t.Fatalf("ready without a quorum: %v", err)
+		}
+	}
+	for _, s := range servers {
+		if !s.IsRunning() {
+			s.Start()
+		}
+	}
+	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		_, err := b.Publish(t.Context(), message)
+		if err == nil {
+			err = b.Ready(t.Context())
+		}
+		if err == nil {
+			break
+		}
+		if time.Since(begin) > 60*time.Second {
+			t.Fatalf("all servers are back: %v", err)
+		}
+	}
+	wantEqual(t, "messages", []string{"before", "during"}, got.await(t, 2))
 }

@@ -17,7 +17,13 @@ import (
 // setupPubsub opens the bus, and mounts an example that uses it: topics of JSON
 // messages.
 func (a *App) setupPubsub(ctx context.Context) error {
-	config, err := loadConfig[pubsub.Config](a.getenv)
+	config, err := loadConfig[pubsub.Config](func(variable string) string {
+		value := a.getenv(variable)
+		if variable == "PUBSUB_STREAM" && value == "" {
+			value = name // other services on the same cluster have theirs
+		}
+		return value
+	})
 	if err != nil {
 		return err
 	}
@@ -77,6 +83,10 @@ var errPageFull = errors.New("the page is full")
 // getMessages answers with the stored messages of a topic after a sequence, and
 // with where to go on.
 func (a *App) getMessages(w http.ResponseWriter, r *http.Request) error {
+	topic := r.PathValue("topic")
+	if err := pubsub.CheckTopic(topic); err != nil {
+		return pubsubProblem(err)
+	}
 	var after uint64
 	if s := r.URL.Query().Get("after"); s != "" {
 		var err error
@@ -97,7 +107,7 @@ func (a *App) getMessages(w http.ResponseWriter, r *http.Request) error {
 		next = m.Seq
 		messages = append(messages, topicMessage{Seq: m.Seq, Time: &m.Time, ID: m.ID, Type: m.Type, Data: m.Data})
 		return nil
-	}, r.PathValue("topic"))
+	}, topic)
 	if err != nil && !errors.Is(err, errPageFull) {
 		return pubsubProblem(err)
 	}
@@ -125,5 +135,5 @@ func pubsubProblem(err error) error {
 	default:
 		return err
 	}
-	return fmt.Errorf("%w: %w", httpapi.NewProblem(status, err.Error()), err)
+	return httpapi.NewProblem(status, err.Error())
 }

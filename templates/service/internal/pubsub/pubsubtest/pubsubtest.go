@@ -198,3 +198,26 @@ func (s *Server) Wipe() {
 func (s *Server) IsLeader(stream string) bool {
 	return s.server != nil && s.server.JetStreamIsStreamLeader(server.DEFAULT_GLOBAL_ACCOUNT, stream)
 }
+
+// IsRunning reports whether the server was started and not stopped since.
+func (s *Server) IsRunning() bool { return s.server != nil }
+
+// HasStream reports whether the server has a stream of this name.
+func (s *Server) HasStream(stream string) bool {
+	s.t.Helper()
+	conn, err := nats.Connect(s.URL)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if _, err = js.Stream(ctx, stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		s.t.Fatal(err)
+	}
+	return err == nil
+}
