@@ -506,7 +506,10 @@ func TestRefusedIsNotFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closeBus(t, b) })
-	for _, m := range []pubsub.Message{{Topic: "a b"}, {Topic: "a", Data: make([]byte, 65<<10)}} {
+	for _, m := range []pubsub.Message{
+		{Topic: "a b"},
+		{Topic: "a", Data: make([]byte, 65<<10)},
+	} {
 		if _, err := b.Publish(t.Context(), m); err == nil {
 			t.Errorf("%.20q was published", m.Topic)
 		}
