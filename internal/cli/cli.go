@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,6 +29,10 @@ import (
 // args are without the program's name. A person is asked only if stdin and one
 // of the others are a terminal.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
+	// A run lives for milliseconds: collecting its garbage would take a fifth of
+	// them, and there is not enough of it to be worth that.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(256 << 20)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return newApp(templates.FS, stdin, stdout, stderr, getenv).run(ctx, args)

@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -99,13 +100,14 @@ func (c Config) Validate() error {
 		if e.value == "" {
 			continue
 		}
-		if u, err := url.Parse(e.value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return fmt.Errorf("%s=%s: must be a URL such as https://s3.example.com", e.variable, e.value)
+		// The value is not told: it may hold a password, where it must not.
+		if u, err := url.Parse(e.value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+			return fmt.Errorf("%s: must be a URL such as https://s3.example.com, without user and password", e.variable)
 		}
 	}
 	switch {
 	case c.Bucket == "" && c.Endpoint != "":
-		return fmt.Errorf("UPLOAD_S3_BUCKET is not set: UPLOAD_S3_ENDPOINT=%s wants it", c.Endpoint)
+		return errors.New("UPLOAD_S3_BUCKET is not set: UPLOAD_S3_ENDPOINT wants it")
 	case (c.AccessKey == "") != (c.SecretKey == ""):
 		return fmt.Errorf("UPLOAD_S3_ACCESS_KEY and UPLOAD_S3_SECRET_KEY: set both or none")
 	case !prefixPattern.MatchString(c.Prefix):
