@@ -28,10 +28,10 @@ func TestMain(m *testing.M) {
 // The scripts are a user's stories, one a file.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	// What the go command has on this machine is used, so that a story can
-	// build a service without a network.
+	// A story may build a service: with the modules that the go command has on
+	// this machine, and those that it gets as it does here.
 	goEnv := make(map[string]string)
-	for _, name := range []string{"GOMODCACHE", "GOCACHE"} {
+	for _, name := range []string{"GOMODCACHE", "GOCACHE", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE"} {
 		out, err := exec.Command("go", "env", name).Output()
 		if err != nil {
 			t.Fatal(err)
@@ -50,7 +50,6 @@ func TestScripts(t *testing.T) {
 				env.Setenv(name, value)
 			}
 			env.Setenv("SCAFFOLD", program)
-			env.Setenv("GOPROXY", "off")
 			env.Setenv("GOFLAGS", "-mod=readonly")
 			env.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
 			env.Setenv("GIT_CONFIG_NOSYSTEM", "1")

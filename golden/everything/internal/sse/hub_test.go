@@ -425,6 +425,12 @@ func TestDrain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// One that still catches up when the hub drains goes on where it comes back.
+	await(t, "both to be entered", func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return len(h.topics["a"]) == 2
+	})
 	publish(t, h, "a", "the last")
 	h.Drain()
 	h.Drain()

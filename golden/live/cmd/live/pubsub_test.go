@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -81,7 +82,7 @@ func TestPubsubRoutes(t *testing.T) {
 // Services that share a cluster don't share a stream by default.
 func TestPubsubStreamIsTheServices(t *testing.T) {
 	server := pubsubtest.StartServer(t)
-	env := pubsubtest.Env(t)
+	env := maps.Clone(pubsubtest.Env(t))
 	env["NATS_URL"] = server.URL
 	env["PUBSUB_STREAM"] = ""
 	startService(t, env)
