@@ -266,6 +266,9 @@ func TestKilledWhilePoisonDies(t *testing.T) {
 		if done := len(delivered(t, env["PARCELS_FILE"])); done != parcels || len(open) > 0 {
 			return fmt.Errorf("%d are delivered, want %d; jobs that have not ended: %q", done, parcels, open)
 		}
+		if n := len(getDead(t, p.URL, "parcel")); n > 0 {
+			return fmt.Errorf("%d have died since", n)
+		}
 		return nil
 	})
 	mustEqual(t, "dead letters that are left", len(getDead(t, p.URL, "parcel")), 0)
