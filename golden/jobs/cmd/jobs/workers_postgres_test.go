@@ -56,7 +56,10 @@ func (p *workersProxy) serve(conn net.Conn) {
 		return
 	}
 	var both sync.WaitGroup
-	for _, pair := range [][2]net.Conn{{conn, upstream}, {upstream, conn}} {
+	for _, pair := range [][2]net.Conn{
+		{conn, upstream},
+		{upstream, conn},
+	} {
 		both.Go(func() {
 			_, _ = io.Copy(pair[0], pair[1])        // ends when either is cut
 			_, _ = pair[0].Close(), pair[1].Close() // may be closed already
