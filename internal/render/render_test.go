@@ -1,10 +1,14 @@
 package render_test
 
 import (
+	"bytes"
 	"go/format"
 	"io/fs"
+	"maps"
 	"path"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -61,30 +65,107 @@ func TestTemplatesStandInPlace(t *testing.T) {
 	}
 }
 
-// A user's service holds no trace of where it was carved from, and is formatted.
+// selections are what every file of the templates is in at least once: all
+// patterns, and each alone with what it requires, with each value of each
+// option.
+func selections(t *testing.T, c *catalog.Catalog) map[string]catalog.Selection {
+	t.Helper()
+	all := make([]string, 0, len(c.Patterns))
+	sets := map[string][]string{"none": nil}
+	for _, p := range c.Patterns {
+		all = append(all, p.Name)
+		sets[p.Name] = []string{p.Name}
+	}
+	sets["everything"] = all
+	out := make(map[string]catalog.Selection)
+	for name, patterns := range sets {
+		s, _, err := c.Resolve(patterns, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Name, s.Module = "orders", "acme.example/orders"
+		variants := map[string]map[string]string{name: s.Options}
+		for _, o := range c.Options {
+			if _, ok := s.Options[o.Name]; !ok {
+				continue
+			}
+			for before, options := range maps.Clone(variants) {
+				delete(variants, before)
+				for _, v := range o.Values {
+					chosen := maps.Clone(options)
+					chosen[o.Name] = v.Name
+					variants[before+","+o.Name+"="+v.Name] = chosen
+				}
+			}
+		}
+		for variant, options := range variants {
+			s.Options = options
+			out[variant] = s
+		}
+	}
+	return out
+}
+
+// traces are what only the template service may hold: its name, the marks of
+// templates, the build tags that stand for options.
+func traces(c *catalog.Catalog) *regexp.Regexp {
+	var tags []string
+	for _, o := range c.Options {
+		for _, v := range o.Values {
+			tags = append(tags, regexp.QuoteMeta(v.Name))
+		}
+	}
+	return regexp.MustCompile(`seed-d146d9dc|cmd/service|templates/service|\{\{|(?m:^//\s*(?:go:build|\+build)\b.*\b(?:` + strings.Join(tags, "|") + `)\b)`)
+}
+
+// No rendering holds a trace of where it was carved from, all of them are
+// formatted, and no file of the templates is in none of them.
 func TestNothingOfTheTemplateIsLeft(t *testing.T) {
 	t.Parallel()
 	c := load(t)
-	out, err := render.Render(c, everything(t, c, "orders", "acme.example/orders"))
-	if err != nil {
-		t.Fatal(err)
+	trace := traces(c)
+	var seen sync.Map
+	t.Run("selections", func(t *testing.T) {
+		for name, s := range selections(t, c) {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				out, err := render.Render(c, s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, name := range out.Paths() {
+					seen.Store(name, true)
+					checkCarved(t, trace, name, out[name].Data)
+				}
+			})
+		}
+	})
+	for _, f := range c.Files {
+		name := strings.TrimSuffix(f.Path, ".tmpl")
+		if rest, ok := strings.CutPrefix(name, "cmd/service/"); ok {
+			name = "cmd/orders/" + rest
+		}
+		if _, ok := seen.Load(name); !ok {
+			t.Errorf("%s is in no rendering", f.Path)
+		}
 	}
-	for _, name := range out.Paths() {
-		data := out[name].Data
-		for _, trace := range []string{"seed-d146d9dc", "cmd/service", "templates/service", "{{", "//go:build postgres", "//go:build !postgres"} {
-			if strings.Contains(string(data), trace) && !strings.HasSuffix(name, ".html") && path.Base(name) != "go.sum" {
-				t.Errorf("%s holds %q", name, trace)
-			}
+}
+
+func checkCarved(t *testing.T, trace *regexp.Regexp, name string, data []byte) {
+	t.Helper()
+	if path.Base(name) != "go.sum" { // whose hashes may spell anything
+		if at := trace.FindIndex(data); at != nil {
+			t.Errorf("%s:%d holds %q", name, 1+bytes.Count(data[:at[0]], []byte("\n")), data[at[0]:at[1]])
 		}
-		if path.Ext(name) != ".go" {
-			continue
-		}
-		formatted, err := format.Source(data)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		} else if diff := cmp.Diff(string(formatted), string(data)); diff != "" {
-			t.Errorf("%s is not as gofmt has it:\n%s", name, diff)
-		}
+	}
+	if path.Ext(name) != ".go" {
+		return
+	}
+	formatted, err := format.Source(data)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+	} else if diff := cmp.Diff(string(formatted), string(data)); diff != "" {
+		t.Errorf("%s is not as gofmt has it:\n%s", name, diff)
 	}
 }
 
