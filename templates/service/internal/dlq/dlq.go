@@ -7,10 +7,7 @@
 package dlq
 
 import (
-	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,83 +68,6 @@ func (c Config) Validate() error {
 		return fmt.Errorf("DLQ_TIMEOUT=%s: must be more than 0", c.Timeout)
 	}
 	return nil
-}
-
-// A Letter is something that failed for good.
-type Letter struct {
-	// ID is the source's name and the key: jobs-12.
-	ID     string `json:"id"`
-	Source string `json:"source"`
-	Key    int64  `json:"-"`
-	// Kind says what it was: the kind of job, or the stream's consumer.
-	Kind string `json:"kind"`
-	// Reason says why it was given up, where the source knows.
-	Reason string `json:"reason,omitempty"`
-	// Error is the last failure's.
-	Error     string    `json:"error"`
-	Attempts  int       `json:"attempts"`
-	CreatedAt time.Time `json:"created_at"`
-	DiedAt    time.Time `json:"died_at"`
-
-	// A list has none of these.
-
-	// Payload is what should have been worked on, where it is JSON, and Raw
-	// where it isn't.
-	Payload json.RawMessage `json:"payload,omitempty"`
-	Raw     []byte          `json:"payload_base64,omitempty"`
-	// Details are the source's own, such as a job's queue or a message's subject.
-	Details  map[string]string `json:"details,omitempty"`
-	Failures []Failure         `json:"failures,omitempty"`
-}
-
-// A Failure is what one attempt ended with.
-type Failure struct {
-	At      time.Time `json:"at"`
-	Attempt int       `json:"attempt"`
-	Error   string    `json:"error"`
-	// Stack is where it panicked, if it did.
-	Stack string `json:"stack,omitempty"`
-}
-
-// Errors of a [Source] that a caller can do something about.
-var (
-	// ErrNotFound says that there never was such a letter, or is no more.
-	ErrNotFound = errors.New("there is no such dead letter: it was discarded, its retention is over, or it never was")
-	// ErrNotDead says that what it was about is no dead letter now.
-	ErrNotDead = errors.New("it is no dead letter: it was requeued already, or never died")
-	// ErrDuplicate says that the same work is queued again already.
-	ErrDuplicate = errors.New("the same work is queued again already; discard this letter")
-)
-
-// A Source is a place where dead letters lie. Its methods return the errors
-// above, wrapped or not. It is safe for concurrent use.
-type Source interface {
-	// Name is a word without a dash.
-	Name() string
-	// List returns letters in the query's order, without what lists leave out.
-	List(context.Context, Query) ([]Letter, error)
-	Get(ctx context.Context, key int64) (Letter, error)
-	// Requeue has the letter's work done again. Of callers at once, one succeeds.
-	Requeue(ctx context.Context, key int64) error
-	// Discard deletes the letter.
-	Discard(ctx context.Context, key int64) error
-	// Count returns how many letters there are, and when the oldest died.
-	Count(context.Context) (int, time.Time, error)
-}
-
-// A Query says which letters of a source are listed: the newest first, or the
-// oldest. Letters that died at the same time are in the order of their keys.
-type Query struct {
-	Kind        string // "" for all
-	Limit       int
-	OldestFirst bool
-	After       *Position // nil from the beginning
-}
-
-// A Position is a place in the order of letters.
-type Position struct {
-	DiedAt time.Time
-	Key    int64
 }
 
 // A Queue is all the dead letters of the service. Add its sources before it is
@@ -362,88 +281,6 @@ func (q *Queue) requeueFrom(ctx context.Context, s Source, kind string, limit in
 	}
 }
 
-// A Page is a part of the list of letters, the newest first.
-type Page struct {
-	Letters []Letter `json:"letters"`
-	// Next is the cursor of the next page, or "" where there is none.
-	Next string `json:"next,omitempty"`
-}
-
-// List returns up to limit letters after the cursor, which is a Page's Next or
-// "", of one source and kind where these are not empty.
-func (q *Queue) List(ctx context.Context, source, kind, cursor string, limit int) (Page, error) {
-	after, err := parseCursor(cursor)
-	if err != nil {
-		return Page{}, err
-	}
-	letters := []Letter{}
-	for _, s := range q.sources {
-		if source != "" && s.Name() != source {
-			continue
-		}
-		found, err := s.List(ctx, Query{Kind: kind, Limit: limit + 1, After: after.in(s.Name())})
-		if err != nil {
-			return Page{}, err
-		}
-		letters = append(letters, found...)
-	}
-	slices.SortFunc(letters, func(a, b Letter) int {
-		return cmp.Or(b.DiedAt.Compare(a.DiedAt), strings.Compare(a.Source, b.Source), cmp.Compare(b.Key, a.Key))
-	})
-	page := Page{Letters: letters}
-	if len(letters) > limit {
-		page.Letters = letters[:limit]
-		page.Next = cursorOf(page.Letters[limit-1])
-	}
-	return page, nil
-}
-
-// A cursor is a place in the list of all sources, after which a page begins.
-type cursor struct {
-	Nanos  int64  `json:"t"`
-	Source string `json:"s"`
-	Key    int64  `json:"k"`
-}
-
-var errCursor = errors.New("the cursor is none that a list gave; take the page's 'next' as it is")
-
-func parseCursor(s string) (*cursor, error) {
-	if s == "" {
-		return nil, nil
-	}
-	text, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil {
-		return nil, errCursor
-	}
-	var c cursor
-	if err := json.Unmarshal(text, &c); err != nil {
-		return nil, errCursor
-	}
-	return &c, nil
-}
-
-func cursorOf(l Letter) string {
-	// Strings and numbers always encode.
-	text, _ := json.Marshal(cursor{l.DiedAt.UnixNano(), l.Source, l.Key})
-	return base64.RawURLEncoding.EncodeToString(text)
-}
-
-// in returns where the letters of one source go on. Letters of the same time
-// stand in the order of their sources' names.
-func (c *cursor) in(source string) *Position {
-	if c == nil {
-		return nil
-	}
-	p := &Position{DiedAt: time.Unix(0, c.Nanos).UTC(), Key: c.Key}
-	switch strings.Compare(source, c.Source) {
-	case -1:
-		p.Key = 0 // keys begin at 1: none of that time
-	case 1:
-		p.Key = math.MaxInt64 // all of that time
-	}
-	return p
-}
-
 // Run counts the letters for the metrics until ctx is done.
 func (q *Queue) Run(ctx context.Context) error {
 	ticker := time.NewTicker(q.config.SampleInterval)
@@ -485,72 +322,5 @@ func (q *Queue) recount() {
 	select {
 	case q.changed <- struct{}{}:
 	default: // it is asked for already
-	}
-}
-
-type metrics struct {
-	dead      *prometheus.CounterVec
-	requeued  *prometheus.CounterVec
-	discarded *prometheus.CounterVec
-	counts    *counts
-}
-
-func newMetrics() metrics {
-	return metrics{
-		dead: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dlq_dead_total",
-			Help: "What became a dead letter in this process.",
-		}, []string{"source", "kind"}),
-		requeued: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dlq_requeued_total",
-			Help: "Dead letters that were requeued.",
-		}, []string{"source"}),
-		discarded: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dlq_discarded_total",
-			Help: "Dead letters that were thrown away by hand.",
-		}, []string{"source"}),
-		counts: &counts{bySource: make(map[string]count)},
-	}
-}
-
-// counts is what was last counted of each source.
-type counts struct {
-	mu       sync.Mutex
-	bySource map[string]count
-}
-
-type count struct {
-	letters int
-	oldest  time.Time
-}
-
-func (c *counts) set(source string, letters int, oldest time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.bySource[source] = count{letters, oldest}
-}
-
-var (
-	messagesDesc = prometheus.NewDesc("dlq_messages", "Dead letters that wait for a decision.", []string{"source"}, nil)
-	oldestDesc   = prometheus.NewDesc("dlq_oldest_age_seconds", "Time since the oldest dead letter died, 0 where there is none.", []string{"source"}, nil)
-)
-
-// Describe implements [prometheus.Collector].
-func (c *counts) Describe(ch chan<- *prometheus.Desc) {
-	ch <- messagesDesc
-	ch <- oldestDesc
-}
-
-// Collect implements [prometheus.Collector].
-func (c *counts) Collect(ch chan<- prometheus.Metric) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for source, count := range c.bySource {
-		age := 0.0
-		if count.letters > 0 {
-			age = max(0, time.Since(count.oldest).Seconds())
-		}
-		ch <- prometheus.MustNewConstMetric(messagesDesc, prometheus.GaugeValue, float64(count.letters), source)
-		ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, age, source)
 	}
 }
