@@ -130,7 +130,7 @@ func (c *checker) prepare(s step) error {
 		names[strings.ToLower(elem)] = elem
 		dir = join(dir, elem)
 	}
-	for p := parent(s.Path); p != "."; p = parent(p) {
+	for p := parent(s.Path); p != "." && !c.made[p]; p = parent(p) {
 		if _, err := c.dir.Lstat(p); err == nil {
 			break
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -61,6 +62,14 @@ func (a *app) terminalFor(ctx context.Context, o *changeOptions) *ask.Terminal {
 		return nil
 	}
 	return a.terminal(ctx)
+}
+
+// decode decodes what go.mod files are made from while the rest of a command
+// reads its own. The error, if there is one, comes back when it is used.
+func decode() (wait func()) {
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = gomod.Embedded() })
+	return wg.Wait
 }
 
 // A draft is a change to a service, worked out and not made.
@@ -128,12 +137,12 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 // delete or rename that in passing. The templates of another version may have
 // less, too, and to apply them is the same step.
 func inStep(c *catalog.Catalog, s *service, says catalog.Selection) error {
-	files, err := render.Render(c, says)
+	files, err := render.Paths(c, says)
 	if err != nil {
 		return err
 	}
 	for _, p := range s.base.Paths() {
-		if _, ok := files[p]; !ok {
+		if !files[p] {
 			return usagef("%s was edited: run `scaffold apply` first (it takes out or renames %s)", record.ManifestFile, p)
 		}
 	}

@@ -97,6 +97,7 @@ func (a *app) begin(ctx context.Context, o *changeOptions, names []string) (*cat
 	if err := o.check(); err != nil {
 		return nil, nil, before, err
 	}
+	defer decode()()
 	c, err := a.catalog()
 	if err != nil {
 		return nil, nil, before, err

@@ -114,7 +114,8 @@ func (a *app) open(ctx context.Context, dir string) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = root.Close() }()
-	s.base, err = record.BaseTree(root.FS())
+	files := worktree.Open(root)
+	defer func() { _ = files.Close() }()
+	s.base, err = record.BaseTree(files.FS())
 	return s, err
 }

@@ -76,3 +76,15 @@ func ModulePath(file string, data []byte) (string, error) {
 	}
 	return parsed.Module.Mod.Path, nil
 }
+
+// GoVersion returns the version on the go line of a go.mod file.
+func GoVersion(data []byte) (string, error) {
+	parsed, err := modfile.ParseLax("go.mod", data, nil)
+	if err != nil {
+		return "", err
+	}
+	if parsed.Go == nil {
+		return "", errors.New("go.mod: has no go line")
+	}
+	return parsed.Go.Version, nil
+}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"go/build/constraint"
+	"go/format"
 	"go/parser"
 	"go/token"
+	"path"
 	"strconv"
 	"strings"
 
@@ -18,12 +20,61 @@ type carver struct {
 	tags      map[string]bool
 }
 
+func newCarver(c *catalog.Catalog, s catalog.Selection) carver {
+	return carver{selection: s, tags: tags(c, s)}
+}
+
+// tags returns the build tags that stand for the options' values, each with
+// whether it holds.
+func tags(c *catalog.Catalog, s catalog.Selection) map[string]bool {
+	tags := make(map[string]bool)
+	for _, o := range c.Options {
+		for _, v := range o.Values {
+			tags[v.Name] = s.Options[o.Name] == v.Name
+		}
+	}
+	return tags
+}
+
 // path returns where a template's file stands in the user's service.
 func (c carver) path(name string) string {
+	name = strings.TrimSuffix(name, templateSuffix)
 	if rest, ok := strings.CutPrefix(name, "cmd/service/"); ok {
 		return "cmd/" + c.selection.Name + "/" + rest
 	}
 	return name
+}
+
+// file returns what a file of the template service, or a template of a Go file,
+// is in the user's, or nil when it is left out.
+func (c carver) file(f catalog.File, v *view) ([]byte, error) {
+	name, isTemplate := strings.CutSuffix(f.Path, templateSuffix)
+	switch path.Ext(name) {
+	case ".go":
+		data := f.Data
+		if isTemplate {
+			executed, err := v.execute(f)
+			if err != nil {
+				return nil, err
+			}
+			if data, err = format.Source(executed); err != nil {
+				return nil, err
+			}
+		}
+		return c.goFile(data)
+	case ".md":
+		return c.page(f.Data), nil
+	}
+	return f.Data, nil
+}
+
+// has reports whether file returns anything.
+func (c carver) has(f catalog.File) (bool, error) {
+	if path.Ext(f.Path) != ".go" {
+		return true, nil
+	}
+	_, ok, err := c.constrain(f.Data)
+	return ok, err
 }
 
 // page puts the user's names where a page has the template's.
@@ -38,6 +89,9 @@ func (c carver) goFile(data []byte) ([]byte, error) {
 	data, ok, err := c.constrain(data)
 	if err != nil || !ok {
 		return nil, err
+	}
+	if !bytes.Contains(data, []byte(`"`+prefix+"/")) {
+		return data, nil
 	}
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, "", data, parser.ImportsOnly)

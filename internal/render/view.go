@@ -33,6 +33,7 @@ type view struct {
 	Engines []catalog.Engine
 
 	options map[string]string
+	root    *template.Template // has the functions
 }
 
 // A Field is one field of the App struct.
@@ -42,7 +43,10 @@ type Field struct{ Name, Type string }
 type Part struct{ Name, Setup string }
 
 func newView(c *catalog.Catalog, s catalog.Selection) *view {
-	v := &view{Name: s.Name, Module: s.Module, options: s.Options, Parts: parts(c, s)}
+	v := &view{
+		Name: s.Name, Module: s.Module, Parts: parts(c, s), options: s.Options,
+		root: template.New("").Option("missingkey=error").Funcs(functions()),
+	}
 	for _, name := range s.Patterns {
 		p, _ := c.Pattern(name)
 		v.Patterns = append(v.Patterns, p)
@@ -114,7 +118,7 @@ func parts(c *catalog.Catalog, s catalog.Selection) []Part {
 
 // execute runs a template.
 func (v *view) execute(f catalog.File) ([]byte, error) {
-	t, err := template.New(f.Path).Option("missingkey=error").Funcs(functions()).Parse(string(f.Data))
+	t, err := v.root.New(f.Path).Parse(string(f.Data))
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +127,15 @@ func (v *view) execute(f catalog.File) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// text runs the template of a file that is left out when nothing is in it.
+func (v *view) text(f catalog.File) ([]byte, error) {
+	data, err := v.execute(f)
+	if err != nil || len(bytes.TrimSpace(data)) == 0 {
+		return nil, err
+	}
+	return data, nil
 }
 
 // functions are sprig's, without those that read the environment, the clock,

@@ -158,6 +158,53 @@ func (d *Dir) Names(p string) ([]string, error) {
 	return names, nil
 }
 
+// FS returns the files as an [fs.FS] that follows no link.
+func (d *Dir) FS() fs.FS { return dirFS{d} }
+
+type dirFS struct{ d *Dir }
+
+// in returns the directory that name is in, opened, and its name there.
+func (f dirFS) in(op, name string) (*os.Root, string, error) {
+	if !fs.ValidPath(name) {
+		return nil, "", &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	parent, base := path.Split(name)
+	sub := f.d.open(clean(parent))
+	return sub.root, base, sub.err
+}
+
+func (f dirFS) Open(name string) (fs.File, error) {
+	root, base, err := f.in("open", name)
+	if err != nil {
+		return nil, err
+	}
+	return root.Open(base)
+}
+
+func (f dirFS) ReadFile(name string) ([]byte, error) {
+	root, base, err := f.in("open", name)
+	if err != nil {
+		return nil, err
+	}
+	return root.ReadFile(base)
+}
+
+func (f dirFS) Lstat(name string) (fs.FileInfo, error) {
+	root, base, err := f.in("lstat", name)
+	if err != nil {
+		return nil, err
+	}
+	return root.Lstat(base)
+}
+
+func (f dirFS) ReadLink(name string) (string, error) {
+	root, base, err := f.in("readlink", name)
+	if err != nil {
+		return "", err
+	}
+	return root.Readlink(base)
+}
+
 func (d *Dir) open(p string) dir {
 	if known, ok := d.dirs[p]; ok {
 		return known
