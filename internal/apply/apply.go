@@ -13,12 +13,15 @@
 //     .scaffold/stage/journal by one rename. Until here nothing that was there
 //     has been touched.
 //  4. Change: deleted files are moved into the stage, new ones out of it.
-//  5. Done: the stage is renamed to .scaffold/done, then removed.
+//  5. Done: the stage is renamed to .scaffold/done, then removed. If the change
+//     is one that can be taken back it is renamed to .scaffold/kept, and then
+//     takes the place of .scaffold/undo: it holds what was there before, see
+//     [ReadLast].
 //
 // A failure in step 2 removes the stage; a failure in step 4 walks the journal
 // backwards. [Recover] does the same for a run that was killed: a stage with a
-// journal is undone, one without is removed, and .scaffold/done means that the
-// change was complete. A repository that does not exist yet is written beside
+// journal is undone, one without is removed, and .scaffold/done or .scaffold/kept
+// means that the change was complete. A repository that does not exist yet is written beside
 // its place under another name and moved there by one rename.
 //
 // # What survives
@@ -56,6 +59,9 @@ type Change struct {
 	Path   string     // slash-separated, below the root
 	Before *tree.File // as the plan read it; nil: nothing may be there
 	After  *tree.File // as it shall be; nil: it shall be gone
+	// Perm are the permissions of a file that is made. 0 stands for the usual
+	// ones: those of After's mode less the umask.
+	Perm fs.FileMode
 }
 
 // Diff returns the changes that turn before, as it was read from a root, into
@@ -94,10 +100,19 @@ func Apply(ctx context.Context, root string, changes []Change) error {
 	return applier{}.apply(ctx, root, changes)
 }
 
+// ApplyUndoable is [Apply], and keeps what the changes replace and delete in a
+// root that existed, for [ReadLast], until the next change. The command is how
+// the user called it.
+func ApplyUndoable(ctx context.Context, root, command string, changes []Change) error {
+	return applier{command: command}.apply(ctx, root, changes)
+}
+
 // applier carries what a test changes: a call that it sees before and after each
 // call to the file system.
 type applier struct {
 	hook hook
+	// command makes the change one that can be taken back.
+	command string
 }
 
 func (a applier) apply(ctx context.Context, root string, changes []Change) error {
@@ -120,7 +135,7 @@ func (a applier) apply(ctx context.Context, root string, changes []Change) error
 		if _, err := recoverStage(f); err != nil {
 			return err
 		}
-		return change(ctx, f, changes)
+		return change(ctx, f, a.command, changes)
 	}
 	if err := recoverNew(f, at.first()); err != nil {
 		return err
@@ -138,7 +153,7 @@ func validate(changes []Change) ([]Change, error) {
 			return nil, err
 		}
 		low := strings.ToLower(c.Path)
-		for _, own := range []string{stageDir, doneDir} {
+		for _, own := range []string{stageDir, doneDir, keptDir, undoDir} {
 			if low == own || strings.HasPrefix(low, own+"/") {
 				return nil, fmt.Errorf("%s: is where changes are staged", c.Path)
 			}

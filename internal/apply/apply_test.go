@@ -18,6 +18,10 @@ import (
 func file(text string) *tree.File    { return &tree.File{Data: []byte(text)} }
 func program(text string) *tree.File { return &tree.File{Data: []byte(text), Exec: true} }
 
+func ch(p string, before, after *tree.File) Change {
+	return Change{Path: p, Before: before, After: after}
+}
+
 // snapshot is all that stands below dir: mode and content of each file, mode of
 // each directory, target of each link.
 func snapshot(t testing.TB, dir string) map[string]string {
@@ -96,19 +100,19 @@ func owner(t testing.TB, dir string) {
 // everyKind is a change of every kind to what owner makes.
 func everyKind() []Change {
 	return []Change{
-		{"go.mod", file("module orders\n"), file("module orders\n\ngo 1.26\n")},
-		{".scaffold/base/go.mod.base", file("module orders\n"), file("module orders\n\ngo 1.26\n")},
-		{".scaffold/base/internal/dlq/dlq.go.base", nil, file("package dlq\n")},
-		{"cmd/orders/app.go", file("package main // 1\n"), file("package main // 2\n")},
-		{"cmd/orders/main.go", file("package main\n"), file("package main\n")},
-		{"cmd/orders/dlq.go", nil, file("package main // dlq\n")},
-		{"internal/dlq/dlq.go", nil, file("package dlq\n")},
-		{"internal/dlq/testdata/empty", nil, file("")},
-		{"scripts/run", file("#!/bin/sh\n"), program("#!/bin/sh\n")},
-		{"scripts/new", nil, program("#!/bin/sh\n")},
-		{"internal/old/deep/old.go", file("package deep\n"), nil},
-		{"internal/old/old.go", file("package old\n"), nil},
-		{"never", nil, nil},
+		ch("go.mod", file("module orders\n"), file("module orders\n\ngo 1.26\n")),
+		ch(".scaffold/base/go.mod.base", file("module orders\n"), file("module orders\n\ngo 1.26\n")),
+		ch(".scaffold/base/internal/dlq/dlq.go.base", nil, file("package dlq\n")),
+		ch("cmd/orders/app.go", file("package main // 1\n"), file("package main // 2\n")),
+		ch("cmd/orders/main.go", file("package main\n"), file("package main\n")),
+		ch("cmd/orders/dlq.go", nil, file("package main // dlq\n")),
+		ch("internal/dlq/dlq.go", nil, file("package dlq\n")),
+		ch("internal/dlq/testdata/empty", nil, file("")),
+		ch("scripts/run", file("#!/bin/sh\n"), program("#!/bin/sh\n")),
+		ch("scripts/new", nil, program("#!/bin/sh\n")),
+		ch("internal/old/deep/old.go", file("package deep\n"), nil),
+		ch("internal/old/old.go", file("package old\n"), nil),
+		ch("never", nil, nil),
 	}
 }
 
@@ -153,9 +157,9 @@ func TestApplyMakesTheRoot(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			changes := []Change{
-				{"go.mod", nil, file("module orders\n")},
-				{"scripts/run", nil, program("#!/bin/sh\n")},
-				{"gone", nil, nil},
+				ch("go.mod", nil, file("module orders\n")),
+				ch("scripts/run", nil, program("#!/bin/sh\n")),
+				ch("gone", nil, nil),
 			}
 			if err := Apply(t.Context(), filepath.Join(dir, filepath.FromSlash(sub)), changes); err != nil {
 				t.Fatal(err)
@@ -179,10 +183,10 @@ func TestDiff(t *testing.T) {
 	before := tree.Tree{"same": *file("1"), "mode": *file("1"), "gone": *file("1"), "text": *file("1")}
 	after := tree.Tree{"same": *file("1"), "mode": *program("1"), "new": *file("1"), "text": *file("2")}
 	want := []Change{
-		{"gone", file("1"), nil},
-		{"mode", file("1"), program("1")},
-		{"new", nil, file("1")},
-		{"text", file("1"), file("2")},
+		ch("gone", file("1"), nil),
+		ch("mode", file("1"), program("1")),
+		ch("new", nil, file("1")),
+		ch("text", file("1"), file("2")),
 	}
 	if diff := cmp.Diff(want, Diff(before, after)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -198,7 +202,7 @@ func TestApplyRefuses(t *testing.T) {
 			}
 		}
 	}
-	one := func(p string) []Change { return []Change{{p, nil, file("x")}} }
+	one := func(p string) []Change { return []Change{ch(p, nil, file("x"))} }
 	for _, tt := range []struct {
 		name    string
 		setup   func(t *testing.T, dir string)
@@ -222,12 +226,12 @@ func TestApplyRefuses(t *testing.T) {
 		{"file below a file", nil, one("go.mod/x"), `go.mod: is a file where a directory should be`},
 		{"directory in the place", nil, one("cmd"), `cmd: is a directory where a file should be`},
 		{"a file there", nil, one("go.mod"), `go.mod: changed since it was read`},
-		{"another content", nil, []Change{{"go.mod", file("x"), file("y")}, {"mine.txt", file("x"), nil}}, `go.mod, mine.txt: changed since it was read`},
-		{"another mode", nil, []Change{{"go.mod", program("module orders\n"), file("y")}}, `go.mod: changed since`},
-		{"gone", nil, []Change{{"none", file("x"), nil}}, `none: changed since`},
-		{"changed, nothing to do", nil, []Change{{"go.mod", file("x"), file("x")}}, `go.mod: changed since`},
-		{"read-only", nil, []Change{{"mine.txt", file("mine\n"), file("yours\n")}}, `mine.txt: is read-only`},
-		{"read-only, deleted", nil, []Change{{"mine.txt", file("mine\n"), nil}}, `mine.txt: is read-only`},
+		{"another content", nil, []Change{ch("go.mod", file("x"), file("y")), ch("mine.txt", file("x"), nil)}, `go.mod, mine.txt: changed since it was read`},
+		{"another mode", nil, []Change{ch("go.mod", program("module orders\n"), file("y"))}, `go.mod: changed since`},
+		{"gone", nil, []Change{ch("none", file("x"), nil)}, `none: changed since`},
+		{"changed, nothing to do", nil, []Change{ch("go.mod", file("x"), file("x"))}, `go.mod: changed since`},
+		{"read-only", nil, []Change{ch("mine.txt", file("mine\n"), file("yours\n"))}, `mine.txt: is read-only`},
+		{"read-only, deleted", nil, []Change{ch("mine.txt", file("mine\n"), nil)}, `mine.txt: is read-only`},
 		{"link out", symlink("../out", "x"), one("x"), `x: is a symbolic link that leads out of the repository (to "../out")`},
 		{"absolute link", symlink("/tmp", "d"), one("d/x"), `d: is a symbolic link that leads out of the repository (to "/tmp")`},
 		{"link inside", symlink("go.mod", "x"), one("x"), `x: is a symbolic link that leads elsewhere in the repository`},
@@ -245,7 +249,7 @@ func TestApplyRefuses(t *testing.T) {
 				tt.setup(t, dir)
 			}
 			before := snapshot(t, top)
-			err := Apply(t.Context(), dir, append(tt.changes, Change{"added", nil, file("x")}))
+			err := Apply(t.Context(), dir, append(tt.changes, ch("added", nil, file("x"))))
 			if err == nil {
 				t.Fatal("done")
 			}
@@ -267,7 +271,7 @@ func TestApplyWithoutChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, changes := range [][]Change{nil, {{"go.mod", file("module orders\n"), file("module orders\n")}}} {
+	for _, changes := range [][]Change{nil, {ch("go.mod", file("module orders\n"), file("module orders\n"))}} {
 		if err := Apply(t.Context(), dir, changes); err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +295,7 @@ func TestApplyCancelled(t *testing.T) {
 	if err := Apply(ctx, dir, everyKind()); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	if err := Apply(ctx, filepath.Join(dir, "new"), []Change{{"x", nil, file("x")}}); !errors.Is(err, context.Canceled) {
+	if err := Apply(ctx, filepath.Join(dir, "new"), []Change{ch("x", nil, file("x"))}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {

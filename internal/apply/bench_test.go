@@ -62,7 +62,7 @@ func BenchmarkApplyAdd(b *testing.B) {
 		var changes []Change
 		for i := range before {
 			after := &tree.File{Data: append(bytes.Clone(base[i].After.Data), fmt.Sprint(n)...)}
-			changes = append(changes, Change{base[i].Path, before[i], after})
+			changes = append(changes, ch(base[i].Path, before[i], after))
 			before[i] = after
 		}
 		for i, c := range fill4K(20, 5) {

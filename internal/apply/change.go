@@ -21,11 +21,12 @@ type step struct {
 }
 
 // change makes the changes in a root that exists.
-func change(ctx context.Context, f fsys, changes []Change) error {
+func change(ctx context.Context, f fsys, command string, changes []Change) error {
 	steps, j, err := check(f, changes)
 	if err != nil || len(steps) == 0 {
 		return err
 	}
+	j.Command = command
 	made, err := stage(ctx, f, steps, j)
 	if err != nil {
 		return withdraw(f, made, err)
@@ -36,9 +37,9 @@ func change(ctx context.Context, f fsys, changes []Change) error {
 		}
 		return withdraw(f, made, err)
 	}
-	// From here on the change is made. What can't be removed now the next
-	// command removes.
-	_ = clearDone(f)
+	// From here on the change is made. What can't be put away now the next
+	// command puts away.
+	_ = settle(f, command != "")
 	return nil
 }
 
@@ -216,6 +217,8 @@ func stageOne(f fsys, i int, s step) (written []string, err error) {
 		perm, exact := s.After.Mode(), false
 		if s.info != nil {
 			perm, exact = keepPerm(s.info.Mode().Perm(), s.After.Exec), true
+		} else if s.Perm != 0 {
+			perm, exact = s.Perm.Perm(), true
 		}
 		if err := f.write(newFile(i), s.After.Data, perm, exact); err != nil {
 			return nil, err
@@ -282,7 +285,11 @@ func commit(f fsys, steps []step, j *journal) error {
 			return err
 		}
 	}
-	if err := f.rename(stageDir, doneDir); err != nil {
+	to := doneDir
+	if j.Command != "" {
+		to = keptDir
+	}
+	if err := f.rename(stageDir, to); err != nil {
 		return failed(stageDir, err)
 	}
 	return nil

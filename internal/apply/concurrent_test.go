@@ -170,7 +170,7 @@ func TestRootIsNoDirectory(t *testing.T) {
 	before := snapshot(t, dir)
 	for _, root := range []string{"file", "link", "file/x", "link/x"} {
 		root = filepath.Join(dir, root)
-		err := Apply(t.Context(), root, []Change{{"x", nil, file("x")}})
+		err := Apply(t.Context(), root, []Change{ch("x", nil, file("x"))})
 		if err == nil || !strings.Contains(err.Error(), "can't be opened as a directory") {
 			t.Errorf("%s: error %v", root, err)
 		}

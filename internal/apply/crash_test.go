@@ -25,43 +25,59 @@ type scenario struct {
 	root    string                         // below dir, "repo" if empty
 	changes []Change
 	noLinks bool // the file system has no hard links
+	command string
 }
 
 var scenarios = []scenario{
 	{name: "change", setup: owner, changes: everyKind()},
+	{name: "change that can be taken back", setup: ownerWithLast, changes: everyKind(), command: "add dlq"},
 	{name: "change without hard links", setup: owner, changes: everyKind(), noLinks: true},
 	{name: "add to a repository that has no record", setup: func(t testing.TB, dir string) {
 		put(t, dir, "go.mod", "module orders\n", 0o644)
 	}, changes: []Change{
-		{"go.mod", file("module orders\n"), file("module orders\n\ngo 1.26\n")},
-		{".scaffold/base/go.mod.base", nil, file("module orders\n\ngo 1.26\n")},
-		{"internal/dlq/dlq.go", nil, file("package dlq\n")},
+		ch("go.mod", file("module orders\n"), file("module orders\n\ngo 1.26\n")),
+		ch(".scaffold/base/go.mod.base", nil, file("module orders\n\ngo 1.26\n")),
+		ch("internal/dlq/dlq.go", nil, file("package dlq\n")),
 	}},
 	{name: "remove all", setup: func(t testing.TB, dir string) {
 		put(t, dir, "go.mod", "module orders\n", 0o644)
 		put(t, dir, "a/b/c", "c\n", 0o755)
 		put(t, dir, ".scaffold/base/go.mod.base", "module orders\n", 0o644)
 	}, changes: []Change{
-		{"go.mod", file("module orders\n"), nil},
-		{"a/b/c", program("c\n"), nil},
-		{".scaffold/base/go.mod.base", file("module orders\n"), nil},
+		ch("go.mod", file("module orders\n"), nil),
+		ch("a/b/c", program("c\n"), nil),
+		ch(".scaffold/base/go.mod.base", file("module orders\n"), nil),
 	}},
 	{name: "new in an empty directory", setup: func(t testing.TB, dir string) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}, changes: []Change{
-		{"go.mod", nil, file("module orders\n")},
-		{".scaffold/base/go.mod.base", nil, file("module orders\n")},
+		ch("go.mod", nil, file("module orders\n")),
+		ch(".scaffold/base/go.mod.base", nil, file("module orders\n")),
 	}},
 	{name: "new", changes: []Change{
-		{"go.mod", nil, file("module orders\n")},
-		{"cmd/orders/main.go", nil, file("package main\n")},
+		ch("go.mod", nil, file("module orders\n")),
+		ch("cmd/orders/main.go", nil, file("package main\n")),
 	}},
 	{name: "new below new directories", root: "a/b/repo", changes: []Change{
-		{"go.mod", nil, file("module orders\n")},
-		{"scripts/run", nil, program("#!/bin/sh\n")},
+		ch("go.mod", nil, file("module orders\n")),
+		ch("scripts/run", nil, program("#!/bin/sh\n")),
 	}},
+}
+
+// ownerWithLast is a repository in which a change was made that can be taken
+// back.
+func ownerWithLast(t testing.TB, dir string) {
+	owner(t, dir)
+	put(t, dir, "docs/sse.md", "# SSE\n", 0o644)
+	err := ApplyUndoable(t.Context(), dir, "add sse", []Change{
+		ch("cmd/orders/sse.go", nil, file("package main // sse\n")),
+		ch("docs/sse.md", file("# SSE\n"), file("# Server-sent events\n")),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // prepare makes the scenario in a new directory.
@@ -83,7 +99,7 @@ func (s scenario) ends(t testing.TB) (before, after map[string]string) {
 	t.Helper()
 	top, root := s.prepare(t)
 	before = snapshot(t, top)
-	if err := Apply(t.Context(), root, s.changes); err != nil {
+	if err := (applier{command: s.command}).apply(t.Context(), root, s.changes); err != nil {
 		t.Fatal(err)
 	}
 	after = snapshot(t, top)
@@ -110,7 +126,7 @@ func (s scenario) links(h hook) hook {
 func (s scenario) calls(t testing.TB, do func(a applier) error) int {
 	t.Helper()
 	n := 0
-	err := do(applier{hook: s.links(func(_, _ string, after bool) error {
+	err := do(applier{command: s.command, hook: s.links(func(_, _ string, after bool) error {
 		if after {
 			n++
 		}
@@ -191,7 +207,7 @@ func TestKilledAfterEachCall(t *testing.T) {
 			for n := 1; n <= calls; n++ {
 				top, root := s.prepare(t)
 				dead := survive(func() {
-					a := applier{hook: s.links(killAt(n))}
+					a := applier{command: s.command, hook: s.links(killAt(n))}
 					_ = a.apply(t.Context(), root, s.changes)
 				})
 				if !dead {
@@ -226,11 +242,11 @@ func TestRecoveryKilledAfterEachCall(t *testing.T) {
 				for m := 1 + n%part; ; m += part {
 					top, root := s.prepare(t)
 					survive(func() {
-						a := applier{hook: s.links(killAt(n))}
+						a := applier{command: s.command, hook: s.links(killAt(n))}
 						_ = a.apply(t.Context(), root, s.changes)
 					})
 					dead := survive(func() {
-						a := applier{hook: s.links(killAt(m))}
+						a := applier{command: s.command, hook: s.links(killAt(m))}
 						_, _ = a.recover(t.Context(), root)
 					})
 					whole(t, top, root, before, after)
@@ -271,7 +287,7 @@ func TestEachCallFails(t *testing.T) {
 				for n := 1; n <= calls; n++ {
 					top, root := s.prepare(t)
 					left, what := n, ""
-					a := applier{hook: s.links(func(op, name string, after bool) error {
+					a := applier{command: s.command, hook: s.links(func(op, name string, after bool) error {
 						if !after {
 							if left--; left == 0 {
 								what = op + " " + name
@@ -321,7 +337,7 @@ func TestAllCallsFailFrom(t *testing.T) {
 			for n := 1; n <= calls; n++ {
 				top, root := s.prepare(t)
 				left := n
-				a := applier{hook: s.links(func(_, _ string, after bool) error {
+				a := applier{command: s.command, hook: s.links(func(_, _ string, after bool) error {
 					if left--; left < 0 && !after {
 						return syscall.EROFS
 					}
@@ -368,7 +384,7 @@ func killSelf(root string) {
 		if s.name != os.Getenv(killScenario) {
 			continue
 		}
-		a := applier{hook: s.links(func(_, _ string, after bool) error {
+		a := applier{command: s.command, hook: s.links(func(_, _ string, after bool) error {
 			if after {
 				if n--; n == 0 {
 					_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -392,7 +408,7 @@ func TestSIGKILLAfterEachCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []scenario{scenarios[0], scenarios[len(scenarios)-1]} {
+	for _, s := range []scenario{scenarios[0], scenarios[1], scenarios[len(scenarios)-1]} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			before, after := s.ends(t)

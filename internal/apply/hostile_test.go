@@ -165,7 +165,7 @@ func TestHostileStage(t *testing.T) {
 			}
 			before := snapshot(t, top)
 			_, rerr := Recover(t.Context(), root)
-			aerr := Apply(t.Context(), root, []Change{{"x", nil, file("x")}})
+			aerr := Apply(t.Context(), root, []Change{ch("x", nil, file("x"))})
 			for _, err := range []error{rerr, aerr} {
 				if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 					t.Errorf("error %v, want %q", err, tt.want)

@@ -18,6 +18,7 @@ const journalVersion = 1
 // there before is in the stage, under the entry's number.
 type journal struct {
 	Version int         `json:"version"`
+	Command string      `json:"command,omitempty"` // to be taken back under this name, if there is one
 	Changes []entry     `json:"changes"`
 	Made    []string    `json:"made"`   // directories that will be made, parents first
 	Pruned  []directory `json:"pruned"` // directories that may go, parents first
@@ -58,10 +59,11 @@ func (j *journal) write(f fsys) error {
 	return nil
 }
 
-// readJournal returns nil if there is none. A journal can be hostile: a
-// repository may bring one.
-func readJournal(f fsys) (*journal, error) {
-	info, err := f.lstat(journalFile)
+// readJournal reads the journal in dir. It returns nil if there is none. A
+// journal can be hostile: a repository may bring one.
+func readJournal(f fsys, dir string) (*journal, error) {
+	name := dir + "/" + journalName
+	info, err := f.lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -72,7 +74,7 @@ func readJournal(f fsys) (*journal, error) {
 	}
 	if err == nil {
 		var text []byte
-		if text, err = f.readFile(journalFile); err == nil {
+		if text, err = f.readFile(name); err == nil {
 			err = json.Unmarshal(text, &j)
 		}
 	}
@@ -90,7 +92,7 @@ func readJournal(f fsys) (*journal, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; an interrupted change can't be undone by itself: compare the files with git, then delete %s", journalFile, reason(err), stageDir)
+		return nil, fmt.Errorf("%s: %w; the change that it tells of can't be undone by itself: compare the files with git, then delete %s", name, reason(err), dir)
 	}
 	return &j, nil
 }

@@ -18,11 +18,16 @@ const (
 	ownDir      = ".scaffold"
 	stageDir    = ownDir + "/stage" // a change that is not complete
 	doneDir     = ownDir + "/done"  // the rest of one that is
-	journalFile = stageDir + "/journal"
+	keptDir     = ownDir + "/kept"  // the rest of one that is and that can be taken back
+	undoDir     = ownDir + "/undo"  // what the last one replaced and deleted
+	journalName = "journal"
+	journalFile = stageDir + "/" + journalName
 )
 
 func newFile(i int) string { return stageDir + "/" + strconv.Itoa(i) + ".new" }
-func oldFile(i int) string { return stageDir + "/" + strconv.Itoa(i) + ".old" }
+func oldFile(i int) string { return oldFileIn(stageDir, i) }
+
+func oldFileIn(dir string, i int) string { return dir + "/" + strconv.Itoa(i) + ".old" }
 
 // A State is what Recover found.
 type State int
@@ -127,15 +132,15 @@ func (a applier) recoverStage(ctx context.Context, f fsys) (Outcome, error) {
 
 // remains are what a run can leave inside a root.
 type remains struct {
-	stage, done bool
-	empty       bool // the directory that holds them, and nothing in it: not worth a word
+	stage, done, kept bool
+	empty             bool // the directory that holds them, and nothing in it: not worth a word
 }
 
 func look(f fsys) (r remains, err error) {
 	for _, dir := range []struct {
 		path  string
 		there *bool
-	}{{ownDir, &r.empty}, {stageDir, &r.stage}, {doneDir, &r.done}} {
+	}{{ownDir, &r.empty}, {stageDir, &r.stage}, {doneDir, &r.done}, {keptDir, &r.kept}} {
 		info, err := f.lstat(dir.path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && dir.path == ownDir:
@@ -149,7 +154,7 @@ func look(f fsys) (r remains, err error) {
 		}
 		*dir.there = true
 	}
-	if r.stage || r.done {
+	if r.stage || r.done || r.kept {
 		r.empty = false
 		return r, nil
 	}
@@ -163,15 +168,15 @@ func recoverStage(f fsys) (out Outcome, err error) {
 	if err != nil {
 		return out, err
 	}
-	if found.done {
-		if err := clearDone(f); err != nil {
+	if found.done || found.kept {
+		if err := settle(f, found.kept); err != nil {
 			return out, err
 		}
 		out.State = Finished
 	}
 	var kept []string
 	if found.stage {
-		j, err := readJournal(f)
+		j, err := readJournal(f, stageDir)
 		if err != nil {
 			return out, err
 		}
@@ -207,9 +212,20 @@ func clearStage(f fsys, made bool) error {
 	return nil
 }
 
-// clearDone removes the rest of a complete change, and the directory that holds
-// it if the change removed the record itself.
-func clearDone(f fsys) error {
+// settle puts the rest of a complete change away: where [ReadLast] looks, if it
+// is kept, or else out of the way, with the directory that holds it if the change
+// removed the record itself. What the change before left can't be taken back any
+// more.
+func settle(f fsys, kept bool) error {
+	if err := f.removeAll(undoDir); err != nil {
+		return failed(undoDir, err)
+	}
+	if kept {
+		if err := f.rename(keptDir, undoDir); err != nil {
+			return failed(keptDir, err)
+		}
+		return nil
+	}
 	if err := f.removeAll(doneDir); err != nil {
 		return failed(doneDir, err)
 	}
