@@ -14,29 +14,29 @@ import (
 
 // setupRetries has all jobs judged and retried by one policy, and mounts an
 // example: webhooks that are delivered in spite of a receiver that fails.
-func (a *App) setupRetries(context.Context) error {
-	config, err := loadConfig[retries.Config](a.getenv)
-	if err != nil {
-		return err
-	}
-	a.retries, err = retries.New(config, mathrand.Float64, a.metrics)
-	if err != nil {
-		return err
-	}
-	a.workers.SetRetryPolicy(a.retries)
-	a.workers.Use(a.retries.Middleware())
+func (a *App) setupRetries(s *settings) start {
+	config := loadConfig[retries.Config](s)
+	return func(context.Context) error {
+		var err error
+		a.retries, err = retries.New(config, mathrand.Float64, a.metrics)
+		if err != nil {
+			return err
+		}
+		a.workers.SetRetryPolicy(a.retries)
+		a.workers.Use(a.retries.Middleware())
 
-	// A transport of its own, so that what it keeps open is closed with it.
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = nil // a proxy would resolve the hosts anew
-	a.life.OnStop("webhooks", func(context.Context) error {
-		transport.CloseIdleConnections()
+		// A transport of its own, so that what it keeps open is closed with it.
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.Proxy = nil // a proxy would resolve the hosts anew
+		a.life.OnStop("webhooks", func(context.Context) error {
+			transport.CloseIdleConnections()
+			return nil
+		})
+		deliverer := a.retries.Deliverer(transport)
+		workers.Add(a.workers, deliverer)
+		a.mux.Handle("POST /webhooks", a.postWebhook(deliverer))
 		return nil
-	})
-	deliverer := a.retries.Deliverer(transport)
-	workers.Add(a.workers, deliverer)
-	a.mux.Handle("POST /webhooks", a.postWebhook(deliverer))
-	return nil
+	}
 }
 
 // postWebhook takes a payload and a URL, and answers with the id of the job that

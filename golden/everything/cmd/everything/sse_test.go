@@ -309,7 +309,7 @@ func TestSSETenThousandClients(t *testing.T) {
 		clients = limit - 300
 		t.Logf("only %d files may be open: %d clients", limit, clients)
 	}
-	s := startProcess(t, map[string]string{"SSE_MAX_CLIENTS": strconv.Itoa(clients), "SSE_WRITE_TIMEOUT": "30s", "SSE_HEARTBEAT": "10m"})
+	s := startProcess(t, map[string]string{"SSE_MAX_CLIENTS": strconv.Itoa(clients), "SSE_WRITE_TIMEOUT": "20s", "HTTP_CLOSE_TIMEOUT": "20s", "SSE_HEARTBEAT": "10m"})
 	before := sseMetric(t, s.URL, "process_resident_memory_bytes")
 
 	addr := strings.TrimPrefix(s.URL, "http://")
@@ -417,4 +417,9 @@ func sseMetric(t testing.TB, url, name string) float64 {
 	}
 	t.Fatalf("no metric %s", name)
 	return 0
+}
+
+func TestSSEContradictions(t *testing.T) {
+	refuseTogether(t, map[string]string{"SSE_WRITE_TIMEOUT": "11s"}, "SSE_WRITE_TIMEOUT=11s: must not be more than HTTP_CLOSE_TIMEOUT=10s")
+	refuseTogether(t, map[string]string{"SSE_WRITE_TIMEOUT": "10s"}, "")
 }

@@ -288,3 +288,10 @@ func BenchmarkWorkersSubmit(b *testing.B) {
 	b.Logf("%d requests: min %s, p50 %s, p90 %s, p95 %s, p99 %s, p99.9 %s, max %s",
 		len(took), at(0), at(.5), at(.9), at(.95), at(.99), at(.999), at(1))
 }
+
+func TestWorkersContradictions(t *testing.T) {
+	refuseTogether(t, map[string]string{"WORKERS_DRAIN_TIMEOUT": "21s"}, "WORKERS_DRAIN_TIMEOUT=21s: must not be more than SHUTDOWN_TIMEOUT=20s")
+	refuseTogether(t, map[string]string{"WORKERS_DRAIN_TIMEOUT": "20s"}, "")
+	refuseTogether(t, map[string]string{"WORKERS_RESCUE_AFTER": "1m"}, "WORKERS_RESCUE_AFTER=1m0s: must be longer than WORKERS_JOB_TIMEOUT=1m0s")
+	refuseTogether(t, map[string]string{"WORKERS_REPORT_PAUSE": "-1ms"}, "WORKERS_REPORT_PAUSE=-1ms")
+}

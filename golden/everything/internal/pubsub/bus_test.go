@@ -473,7 +473,7 @@ func TestValidate(t *testing.T) {
 		change func(*pubsub.Config)
 		want   string
 	}{
-		{func(c *pubsub.Config) { c.MaxBytes = 1 }, "PUBSUB_MAX_BYTES"},
+		{func(c *pubsub.Config) { c.MaxBytes = 1 }, "PUBSUB_MAX_MESSAGE_BYTES=65536: must not be more than PUBSUB_MAX_BYTES=1,"},
 		{func(c *pubsub.Config) { c.MaxMessageBytes = 0 }, "PUBSUB_MAX_MESSAGE_BYTES"},
 		{func(c *pubsub.Config) { c.Stream = "" }, "PUBSUB_STREAM"},
 		{func(c *pubsub.Config) { c.Stream = "a.b" }, "PUBSUB_STREAM"},

@@ -2,11 +2,12 @@ package pubsub
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
 	"time"
+
+	"example.com/everything/internal/setting"
 )
 
 // Config says where the messages are kept and for how long.
@@ -57,45 +58,25 @@ var streamName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // Validate reports a value that NATS would refuse, or that leaves no limit.
 func (c Config) Validate() error {
-	if !streamName.MatchString(c.Stream) {
-		return fmt.Errorf("PUBSUB_STREAM=%s: must be 1 to 64 letters, digits, - and _", c.Stream)
-	}
-	if err := validURL(c.URL); err != nil {
-		return err
-	}
-	if c.URL == "" && c.Dir == "" {
-		return fmt.Errorf("PUBSUB_DIR: must be set where NATS_URL is not")
-	}
-	if c.URL == "" && c.Replicas != 1 {
-		return fmt.Errorf("PUBSUB_REPLICAS=%d: must be 1 where NATS_URL is not set", c.Replicas)
-	}
-	if c.Replicas < 1 || c.Replicas > 5 {
-		return fmt.Errorf("PUBSUB_REPLICAS=%d: must be from 1 to 5", c.Replicas)
-	}
-	for _, n := range []struct {
-		variable string
-		value    int64
-	}{
-		{"PUBSUB_MAX_BYTES", c.MaxBytes},
-		{"PUBSUB_MAX_MESSAGE_BYTES", int64(c.MaxMessageBytes)},
-		{"PUBSUB_MAX_DELIVER", int64(c.MaxDeliver)},
-		{"PUBSUB_MAX_AGE", int64(c.MaxAge)},
-		{"PUBSUB_DEDUPE_WINDOW", int64(c.DedupeWindow)},
-		{"PUBSUB_PUBLISH_TIMEOUT", int64(c.PublishTimeout)},
-		{"PUBSUB_CONNECT_TIMEOUT", int64(c.ConnectTimeout)},
-		{"PUBSUB_ACK_WAIT", int64(c.AckWait)},
-	} {
-		if n.value <= 0 {
-			return fmt.Errorf("%s: must be more than 0", n.variable)
-		}
-	}
-	if c.MaxBytes < int64(c.MaxMessageBytes) {
-		return fmt.Errorf("PUBSUB_MAX_BYTES=%d: must not be less than PUBSUB_MAX_MESSAGE_BYTES=%d", c.MaxBytes, c.MaxMessageBytes)
-	}
-	if c.DedupeWindow > c.MaxAge {
-		return fmt.Errorf("PUBSUB_DEDUPE_WINDOW=%s: must not be longer than PUBSUB_MAX_AGE=%s", c.DedupeWindow, c.MaxAge)
-	}
-	return nil
+	const most = 24 * time.Hour
+	return errors.Join(
+		setting.Check(streamName.MatchString(c.Stream), "PUBSUB_STREAM=%s: must be 1 to 64 letters, digits, - and _", c.Stream),
+		validURL(c.URL),
+		setting.Check(c.URL != "" || c.Credentials == "", "NATS_CREDENTIALS=%s: NATS_URL is not set, and the server of this process takes none", c.Credentials),
+		setting.Check(c.URL != "" || c.Dir != "", "PUBSUB_DIR: must be set where NATS_URL is not"),
+		setting.Check(c.URL != "" || c.Replicas == 1, "PUBSUB_REPLICAS=%d: must be 1 where NATS_URL is not set", c.Replicas),
+		setting.Between("PUBSUB_REPLICAS", c.Replicas, 1, 5),
+		setting.Positive("PUBSUB_MAX_BYTES", c.MaxBytes),
+		setting.Positive("PUBSUB_MAX_MESSAGE_BYTES", c.MaxMessageBytes),
+		setting.Within("PUBSUB_MAX_MESSAGE_BYTES", int64(c.MaxMessageBytes), "PUBSUB_MAX_BYTES", c.MaxBytes, "or there is no room for one"),
+		setting.Positive("PUBSUB_MAX_DELIVER", c.MaxDeliver),
+		setting.Between("PUBSUB_MAX_AGE", c.MaxAge, time.Second, 100*366*24*time.Hour),
+		setting.Between("PUBSUB_DEDUPE_WINDOW", c.DedupeWindow, 100*time.Millisecond, 366*24*time.Hour), // as NATS has it
+		setting.Within("PUBSUB_DEDUPE_WINDOW", c.DedupeWindow, "PUBSUB_MAX_AGE", c.MaxAge, "the age of the oldest message"),
+		setting.Between("PUBSUB_PUBLISH_TIMEOUT", c.PublishTimeout, time.Millisecond, most),
+		setting.Between("PUBSUB_CONNECT_TIMEOUT", c.ConnectTimeout, time.Millisecond, most),
+		setting.Between("PUBSUB_ACK_WAIT", c.AckWait, time.Millisecond, most),
+	)
 }
 
 // validURL finds what the NATS library would not read. The library's error shows

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"example.com/everything/internal/setting"
 )
 
 // Config holds the caps and the budget of retries.
@@ -59,47 +61,29 @@ type Config struct {
 
 // Validate reports a value that would leave retries without a bound.
 func (c Config) Validate() error {
-	for _, n := range []struct {
-		variable string
-		value    int
-	}{
-		{"RETRIES_MAX_ATTEMPTS", c.MaxAttempts},
-		{"RETRIES_BUDGET_BURST", c.BudgetBurst},
-		{"RETRIES_HTTP_ATTEMPTS", c.HTTPAttempts},
-	} {
-		if n.value < 1 {
-			return fmt.Errorf("%s=%d: must be at least 1", n.variable, n.value)
-		}
+	const most = 366 * 24 * time.Hour
+	errs := []error{
+		setting.Between("RETRIES_MAX_ATTEMPTS", c.MaxAttempts, 1, math.MaxInt16),
+		setting.Between("RETRIES_MAX_AGE", c.MaxAge, time.Millisecond, 100*most),
+		setting.Between("RETRIES_BASE_DELAY", c.BaseDelay, time.Millisecond, most),
+		setting.Between("RETRIES_MAX_DELAY", c.MaxDelay, time.Millisecond, most),
+		setting.Within("RETRIES_BASE_DELAY", c.BaseDelay, "RETRIES_MAX_DELAY", c.MaxDelay, "the longest wait"),
+		setting.Between("RETRIES_HTTP_ATTEMPTS", c.HTTPAttempts, 1, 100),
+		setting.Between("RETRIES_HTTP_BASE_DELAY", c.HTTPBaseDelay, time.Millisecond, time.Hour),
+		setting.Between("RETRIES_HTTP_MAX_DELAY", c.HTTPMaxDelay, time.Millisecond, time.Hour),
+		setting.Within("RETRIES_HTTP_BASE_DELAY", c.HTTPBaseDelay, "RETRIES_HTTP_MAX_DELAY", c.HTTPMaxDelay, "the longest wait"),
+		setting.Between("RETRIES_BUDGET_BURST", c.BudgetBurst, 1, math.MaxInt32),
+		setting.Between("RETRIES_BUDGET_RATIO", c.BudgetRatio, 0, 1),
+		setting.Between("RETRIES_BUDGET_PER_SECOND", c.BudgetPerSecond, 0, math.MaxInt32),
+		setting.Check(c.BudgetRatio != 0 || c.BudgetPerSecond != 0,
+			"RETRIES_BUDGET_RATIO=0: the budget would never fill again with RETRIES_BUDGET_PER_SECOND=0; set one of them"),
+		setting.Between("RETRIES_WEBHOOK_TIMEOUT", c.WebhookTimeout, time.Millisecond, 24*time.Hour),
 	}
-	for _, d := range []struct {
-		variable string
-		value    time.Duration
-	}{
-		{"RETRIES_MAX_AGE", c.MaxAge},
-		{"RETRIES_BASE_DELAY", c.BaseDelay},
-		{"RETRIES_HTTP_BASE_DELAY", c.HTTPBaseDelay},
-		{"RETRIES_WEBHOOK_TIMEOUT", c.WebhookTimeout},
-	} {
-		if d.value <= 0 {
-			return fmt.Errorf("%s=%s: must be more than 0", d.variable, d.value)
-		}
+	for _, host := range c.WebhookHosts {
+		errs = append(errs, setting.Check(isHost(host),
+			"RETRIES_WEBHOOK_HOSTS: %q must be a host, such as hooks.example.com or localhost:9000", host))
 	}
-	if c.MaxDelay < c.BaseDelay {
-		return fmt.Errorf("RETRIES_MAX_DELAY=%s: must be at least RETRIES_BASE_DELAY, %s", c.MaxDelay, c.BaseDelay)
-	}
-	if c.HTTPMaxDelay < c.HTTPBaseDelay {
-		return fmt.Errorf("RETRIES_HTTP_MAX_DELAY=%s: must be at least RETRIES_HTTP_BASE_DELAY, %s", c.HTTPMaxDelay, c.HTTPBaseDelay)
-	}
-	if !(c.BudgetRatio >= 0 && c.BudgetRatio <= 1) { // NaN is refused too
-		return fmt.Errorf("RETRIES_BUDGET_RATIO=%g: must be from 0 to 1", c.BudgetRatio)
-	}
-	if !(c.BudgetPerSecond >= 0 && c.BudgetPerSecond <= math.MaxInt32) {
-		return fmt.Errorf("RETRIES_BUDGET_PER_SECOND=%g: must be 0 or more", c.BudgetPerSecond)
-	}
-	if c.BudgetRatio == 0 && c.BudgetPerSecond == 0 {
-		return errors.New("RETRIES_BUDGET_RATIO=0 and RETRIES_BUDGET_PER_SECOND=0: the budget would never fill again; set one of them")
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // A Policy says how often, for how long and with which waits something is

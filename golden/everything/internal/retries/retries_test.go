@@ -65,6 +65,23 @@ func TestValidateNamesTheVariable(t *testing.T) {
 	}
 }
 
+func TestWebhookHosts(t *testing.T) {
+	t.Parallel()
+	for host, ok := range map[string]bool{
+		"hooks.example.com": true, "localhost:9000": true, "127.0.0.1:1": true, "[::1]:9000": true, "[::1]": true, "my_host": true,
+		"": false, " a.example": false, "https://a.example": false, "a.example/": false, "a.example:": false, "a.example:x": false,
+		"a.example:0": false, "a.example:65536": false, "me@a.example": false, "*.example.com": false, "a..b": false, "::1": false,
+		"[::g]": false, "a.example?": false, ":80": false,
+	} {
+		config := defaults(t)
+		config.WebhookHosts = []string{"first.example", host}
+		err := config.Validate()
+		if ok && err != nil || !ok && (err == nil || !strings.HasPrefix(err.Error(), "RETRIES_WEBHOOK_HOSTS: ")) {
+			t.Errorf("%q: %v", host, err)
+		}
+	}
+}
+
 // The wait never passes its ceiling, the ceiling doubles until the maximum, and
 // no number of attempts overflows it.
 func TestDelay(t *testing.T) {

@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"example.com/everything/internal/database"
+	"example.com/everything/internal/setting"
 )
 
 // Config holds the limits of the pool.
@@ -52,7 +53,7 @@ type Config struct {
 	// notification was lost.
 	PollInterval time.Duration `env:"WORKERS_POLL_INTERVAL" envDefault:"1s"`
 	// DrainTimeout is how long running jobs may go on once the service stops.
-	// Then they are cancelled, and run again elsewhere. Keep it below
+	// Then they are cancelled, and run again elsewhere. It is at most
 	// SHUTDOWN_TIMEOUT.
 	DrainTimeout time.Duration `env:"WORKERS_DRAIN_TIMEOUT" envDefault:"10s"`
 	// EnqueueTimeout is how long POST /jobs waits for the database.
@@ -66,48 +67,27 @@ const maxDelay = 100 * 366 * 24 * time.Hour
 
 // Validate reports a value that can't be meant.
 func (c Config) Validate() error {
-	for variable, n := range map[string]int{
-		"WORKERS_CONCURRENCY":  c.Concurrency,
-		"WORKERS_MAX_ATTEMPTS": c.MaxAttempts,
-		"WORKERS_MAX_DEPTH":    c.MaxDepth,
-	} {
-		if n < 1 {
-			return fmt.Errorf("%s=%d: must be at least 1", variable, n)
-		}
-	}
-	if c.MaxAttempts > math.MaxInt16 { // as River stores it
-		return fmt.Errorf("WORKERS_MAX_ATTEMPTS=%d: must be at most %d", c.MaxAttempts, math.MaxInt16)
-	}
-	if c.Concurrency > river.QueueNumWorkersMax {
-		return fmt.Errorf("WORKERS_CONCURRENCY=%d: must be at most %d", c.Concurrency, river.QueueNumWorkersMax)
-	}
-	if c.MaxDelay > maxDelay {
-		return fmt.Errorf("WORKERS_MAX_DELAY=%s: must be at most %s", c.MaxDelay, maxDelay)
-	}
-	for variable, d := range map[string]time.Duration{
-		"WORKERS_JOB_TIMEOUT":     c.JobTimeout,
-		"WORKERS_MAX_DELAY":       c.MaxDelay,
-		"WORKERS_FETCH_COOLDOWN":  c.FetchCooldown,
-		"WORKERS_DRAIN_TIMEOUT":   c.DrainTimeout,
-		"WORKERS_ENQUEUE_TIMEOUT": c.EnqueueTimeout,
-		"WORKERS_KEY_TTL":         c.KeyTTL,
-	} {
-		if d < time.Millisecond {
-			return fmt.Errorf("%s=%s: must be at least 1ms", variable, d)
-		}
+	const most = 366 * 24 * time.Hour
+	errs := []error{
+		setting.Between("WORKERS_CONCURRENCY", c.Concurrency, 1, river.QueueNumWorkersMax),
+		setting.Between("WORKERS_MAX_ATTEMPTS", c.MaxAttempts, 1, math.MaxInt16), // as River stores it
+		setting.AtLeast("WORKERS_MAX_DEPTH", c.MaxDepth, 1),
+		setting.Between("WORKERS_MAX_DELAY", c.MaxDelay, time.Millisecond, maxDelay),
+		setting.Between("WORKERS_JOB_TIMEOUT", c.JobTimeout, time.Millisecond, most),
+		setting.Between("WORKERS_FETCH_COOLDOWN", c.FetchCooldown, time.Millisecond, time.Hour),
+		setting.Between("WORKERS_POLL_INTERVAL", c.PollInterval, time.Millisecond, time.Hour),
+		setting.Between("WORKERS_DRAIN_TIMEOUT", c.DrainTimeout, time.Millisecond, 24*time.Hour),
+		setting.Between("WORKERS_ENQUEUE_TIMEOUT", c.EnqueueTimeout, time.Millisecond, 24*time.Hour),
+		setting.Between("WORKERS_KEY_TTL", c.KeyTTL, time.Millisecond, maxDelay),
+		setting.Check(c.RescueAfter > c.JobTimeout, "WORKERS_RESCUE_AFTER=%s: must be longer than WORKERS_JOB_TIMEOUT=%s, or jobs run twice at once", c.RescueAfter, c.JobTimeout),
+		setting.Check(c.RescueAfter <= 2*most, "WORKERS_RESCUE_AFTER=%s: must be at most %s", c.RescueAfter, 2*most),
+		setting.Within("WORKERS_FETCH_COOLDOWN", c.FetchCooldown, "WORKERS_POLL_INTERVAL", c.PollInterval, "the longest time between two fetches"),
 	}
 	for kind, n := range c.Limits {
-		if n < 1 || n > river.QueueNumWorkersMax {
-			return fmt.Errorf("WORKERS_LIMITS=%s:%d: must be 1 to %d", kind, n, river.QueueNumWorkersMax)
-		}
+		errs = append(errs, setting.Check(n >= 1 && n <= river.QueueNumWorkersMax,
+			"WORKERS_LIMITS=%s:%d: must be from 1 to %d", kind, n, river.QueueNumWorkersMax))
 	}
-	if c.RescueAfter <= c.JobTimeout {
-		return fmt.Errorf("WORKERS_RESCUE_AFTER=%s: must be longer than WORKERS_JOB_TIMEOUT=%s, or jobs run twice at once", c.RescueAfter, c.JobTimeout)
-	}
-	if c.PollInterval < c.FetchCooldown {
-		return fmt.Errorf("WORKERS_POLL_INTERVAL=%s: must not be shorter than WORKERS_FETCH_COOLDOWN=%s", c.PollInterval, c.FetchCooldown)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Retention is how long jobs are kept after their end, by how they ended; -1 is

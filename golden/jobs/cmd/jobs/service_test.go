@@ -2,14 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"example.com/jobs/internal/httpapi"
+	"example.com/jobs/internal/setting"
 )
 
 func TestHealthAndMetrics(t *testing.T) {
@@ -52,17 +57,14 @@ func TestUnknownRoutesAreProblems(t *testing.T) {
 func TestPanicIsAnsweredAndCounted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	env := defaultEnv(t)
-	app, err := newApp(ctx, func(key string) string { return env[key] }, t.Output())
-	if err != nil {
-		t.Fatal(err)
-	}
+	app := newApp(t.Output())
 	app.mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("oh") })
 	app.mux.Handle("GET /late", httpapi.Handler(func(http.ResponseWriter, *http.Request) error {
 		return context.DeadlineExceeded
 	}))
 	lines := make(lineWriter, 1)
 	done := make(chan error)
-	go func() { done <- app.run(ctx, nil, lines) }()
+	go func() { done <- app.run(ctx, func(key string) string { return env[key] }, nil, lines) }()
 	_, url, _ := strings.Cut(strings.TrimSpace(<-lines), " listens on ")
 
 	status, body := get(t, url+"/panic")
@@ -111,6 +113,64 @@ func TestBadConfigurationNamesTheVariable(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), variable) {
 			t.Errorf("%s=%s: %v, want the variable named", variable, value, err)
 		}
+	}
+}
+
+// All that is wrong is told at once, a line each, before any part has done
+// anything; and what contradicts only because it is wrong is not told.
+func TestAllFaultsAreToldBeforeAnythingActs(t *testing.T) {
+	env := map[string]string{
+		"LOG_FORMAT":               "xml",
+		"HTTP_READ_TIMEOUT":        "soon",
+		"HTTP_READ_HEADER_TIMEOUT": "-1s",
+		"HTTP_CLOSE_TIMEOUT":       "1m",
+		"SHUTDOWN_TIMEOUT":         "0s",
+	}
+	acted := false
+	example := part{"example", func(s *settings) start {
+		s.refuse(errors.Join(setting.AtLeast("EXAMPLE_TIMEOUT", -2, 0), nil, setting.Positive("EXAMPLE_SIZE", 0)))
+		return func(context.Context) error { acted = true; return nil }
+	}}
+	err := newApp(t.Output()).run(t.Context(), func(key string) string { return env[key] }, []part{example}, t.Output())
+	want := []string{
+		"LOG_FORMAT=xml: must be json or text",
+		"SHUTDOWN_TIMEOUT=0s: must be from 1ms to 24h0m0s",
+		"EXAMPLE_TIMEOUT=-2: must be at least 0",
+		"EXAMPLE_SIZE=0: must be more than 0",
+		`HTTP_READ_TIMEOUT: unable to parse duration: time: invalid duration "soon"`,
+		"HTTP_READ_HEADER_TIMEOUT=-1s: must be from 1ms to 24h0m0s",
+	}
+	if diff := cmp.Diff(strings.Join(want, "\n"), fmt.Sprint(err)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if acted {
+		t.Error("a part acted on settings that were refused")
+	}
+}
+
+// The parts as they are, together, find nothing to refuse in their defaults.
+func TestContradictionsNameBothSettings(t *testing.T) {
+	refuseTogether(t, map[string]string{"HTTP_CLOSE_TIMEOUT": "21s"},
+		"HTTP_CLOSE_TIMEOUT=21s: must not be more than SHUTDOWN_TIMEOUT=20s")
+	refuseTogether(t, map[string]string{"HTTP_CLOSE_TIMEOUT": "20s"}, "")
+}
+
+// refuseTogether fails the test unless the parts refuse these settings, over the
+// defaults, with that line; or take them, where want is "".
+func refuseTogether(t *testing.T, change map[string]string, want string) {
+	t.Helper()
+	env := defaultEnv(t)
+	maps.Copy(env, change)
+	s := &settings{getenv: func(key string) string { return env[key] }}
+	app := newApp(t.Output())
+	app.setupHost(s)
+	for _, p := range app.parts() {
+		p.setup(s)
+	}
+	app.setupHTTP(s, t.Output())
+	got := fmt.Sprint(s.err())
+	if want == "" && s.err() != nil || !strings.HasPrefix(got, want) && want != "" || strings.Contains(got, "\n") {
+		t.Errorf("%v: got %q, want %q", change, got, want)
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"example.com/jobs/internal/setting"
 )
 
 // Config says where the PostgreSQL database is.
@@ -33,20 +35,27 @@ type Config struct {
 
 // Validate reports what is missing or can't be meant.
 func (c Config) Validate() error {
+	const most = 24 * time.Hour
+	return errors.Join(
+		c.validateURL(),
+		setting.Between("DATABASE_MAX_CONNS", c.MaxConns, 1, 10_000),
+		setting.Between("DATABASE_CONNECT_TIMEOUT", c.ConnectTimeout, time.Millisecond, most),
+		setting.Between("DATABASE_STATEMENT_TIMEOUT", c.StatementTimeout, time.Millisecond, most),
+	)
+}
+
+func (c Config) validateURL() error {
 	if c.URL == "" {
 		return errors.New("DATABASE_URL is not set: start a server with `docker compose up -d postgres` and set postgres://postgres:postgres@localhost:5432/postgres")
 	}
-	if c.MaxConns < 1 {
-		return fmt.Errorf("DATABASE_MAX_CONNS=%d: must be at least 1", c.MaxConns)
-	}
-	if c.ConnectTimeout <= 0 {
-		return fmt.Errorf("DATABASE_CONNECT_TIMEOUT=%s: must be more than 0", c.ConnectTimeout)
-	}
-	if c.StatementTimeout < time.Millisecond {
-		return fmt.Errorf("DATABASE_STATEMENT_TIMEOUT=%s: must be at least 1ms", c.StatementTimeout)
+	if _, err := pgxpool.ParseConfig(c.URL); err != nil {
+		return errURL
 	}
 	return nil
 }
+
+// errURL does not tell the URL: it may hold a password.
+var errURL = errors.New("DATABASE_URL: must be a PostgreSQL URL or keyword/value string")
 
 // Pool is the service's handle to its database. It is safe for concurrent use.
 type Pool = pgxpool.Pool
@@ -58,7 +67,7 @@ type Tx = pgx.Tx
 func Open(ctx context.Context, config Config) (*Pool, error) {
 	c, err := pgxpool.ParseConfig(config.URL)
 	if err != nil {
-		return nil, errors.New("DATABASE_URL is not a PostgreSQL URL or keyword/value string") // its text may hold a password
+		return nil, errURL
 	}
 	c.MaxConns = config.MaxConns
 	c.ConnConfig.ConnectTimeout = config.ConnectTimeout

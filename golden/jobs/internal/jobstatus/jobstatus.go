@@ -17,6 +17,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"example.com/jobs/internal/setting"
 	"example.com/jobs/internal/workers"
 )
 
@@ -39,25 +40,14 @@ type Config struct {
 
 // Validate reports a value that can't be meant.
 func (c Config) Validate() error {
-	for _, d := range []struct {
-		variable string
-		value    time.Duration
-	}{
-		{"JOBSTATUS_RETENTION", c.Retention},
-		{"JOBSTATUS_FAILED_RETENTION", c.FailedRetention},
-		{"JOBSTATUS_READ_TIMEOUT", c.ReadTimeout},
-	} {
-		if d.value < time.Millisecond {
-			return fmt.Errorf("%s=%s: must be at least 1ms", d.variable, d.value)
-		}
-	}
-	if c.MaxReads < 1 {
-		return fmt.Errorf("JOBSTATUS_MAX_READS=%d: must be at least 1", c.MaxReads)
-	}
-	if c.MaxPage < 1 || c.MaxPage > 1000 {
-		return fmt.Errorf("JOBSTATUS_MAX_PAGE=%d: must be 1 to 1000", c.MaxPage)
-	}
-	return nil
+	const most = 100 * 366 * 24 * time.Hour
+	return errors.Join(
+		setting.Between("JOBSTATUS_RETENTION", c.Retention, time.Millisecond, most),
+		setting.Between("JOBSTATUS_FAILED_RETENTION", c.FailedRetention, time.Millisecond, most),
+		setting.Between("JOBSTATUS_MAX_READS", c.MaxReads, 1, 10_000),
+		setting.Between("JOBSTATUS_READ_TIMEOUT", c.ReadTimeout, time.Millisecond, 24*time.Hour),
+		setting.Between("JOBSTATUS_MAX_PAGE", c.MaxPage, 1, 1000),
+	)
 }
 
 var (

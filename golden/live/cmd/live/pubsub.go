@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,27 +17,32 @@ import (
 
 // setupPubsub opens the bus, and mounts an example that uses it: topics of JSON
 // messages.
-func (a *App) setupPubsub(ctx context.Context) error {
-	config, err := loadConfig[pubsub.Config](func(variable string) string {
-		value := a.getenv(variable)
-		if variable == "PUBSUB_STREAM" && value == "" {
-			value = name // other services on the same cluster have theirs
+func (a *App) setupPubsub(s *settings) start {
+	config := loadPubsubConfig(s)
+	return func(ctx context.Context) error {
+		var err error
+		a.pubsub, err = pubsub.Open(ctx, config, a.log, a.metrics, a.tracing)
+		if err != nil {
+			return err
 		}
-		return value
-	})
-	if err != nil {
-		return err
-	}
-	a.pubsub, err = pubsub.Open(ctx, config, a.log, a.metrics, a.tracing)
-	if err != nil {
-		return err
-	}
-	a.life.OnStop("pubsub", a.pubsub.Close)
-	a.life.OnReady("pubsub", a.pubsub.Ready)
+		a.life.OnStop("pubsub", a.pubsub.Close)
+		a.life.OnReady("pubsub", a.pubsub.Ready)
 
-	a.mux.Handle("POST /topics/{topic}/messages", httpapi.Handler(a.postMessage))
-	a.mux.Handle("GET /topics/{topic}/messages", httpapi.Handler(a.getMessages))
-	return nil
+		a.mux.Handle("POST /topics/{topic}/messages", httpapi.Handler(a.postMessage))
+		a.mux.Handle("GET /topics/{topic}/messages", httpapi.Handler(a.getMessages))
+		return nil
+	}
+}
+
+// loadPubsubConfig reads the settings of the bus, whose stream is the service's
+// own: other services on the same cluster have theirs.
+func loadPubsubConfig(s *settings) pubsub.Config {
+	named := &settings{getenv: func(variable string) string {
+		return cmp.Or(s.getenv(variable), map[string]string{"PUBSUB_STREAM": name}[variable])
+	}}
+	config := loadConfig[pubsub.Config](named)
+	s.refuse(errors.Join(named.faults...))
+	return config
 }
 
 // A topicMessage is a message as the API shows it.

@@ -38,7 +38,7 @@ func getMessagesPage(t testing.TB, url, topic string, after uint64) messagesPage
 }
 
 func TestPubsubRoutes(t *testing.T) {
-	s := startService(t, map[string]string{"PUBSUB_MAX_MESSAGE_BYTES": "2000"})
+	s := startService(t, map[string]string{"PUBSUB_MAX_MESSAGE_BYTES": "20000"})
 	for _, tt := range []struct {
 		topic, body string
 		status      int
@@ -56,7 +56,7 @@ func TestPubsubRoutes(t *testing.T) {
 		{"a%20b", `{"data":1}`, http.StatusBadRequest, "topic"},
 		{"a.b", `{"data":1,"type":"a b"}`, http.StatusBadRequest, "type"},
 		{"a.b", `{"data":1,"id":"a\nb"}`, http.StatusBadRequest, "id"},
-		{"a.b", `{"data":"` + strings.Repeat("x", 3000) + `"}`, http.StatusRequestEntityTooLarge, "too large"},
+		{"a.b", `{"data":"` + strings.Repeat("x", 30_000) + `"}`, http.StatusRequestEntityTooLarge, "too large"},
 	} {
 		status, body := send(t, http.MethodPost, s.URL+"/topics/"+tt.topic+"/messages", tt.body)
 		mustEqual(t, tt.topic+" "+body, status, tt.status)
@@ -167,4 +167,10 @@ func TestPubsubWithoutNATS(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func TestPubsubContradictions(t *testing.T) {
+	refuseTogether(t, map[string]string{"NATS_CREDENTIALS": "me.creds"}, "NATS_CREDENTIALS=me.creds: NATS_URL is not set")
+	refuseTogether(t, map[string]string{"NATS_CREDENTIALS": "me.creds", "NATS_URL": "nats://127.0.0.1:1"}, "")
+	refuseTogether(t, map[string]string{"PUBSUB_STREAM": "a.b"}, "PUBSUB_STREAM=a.b")
 }

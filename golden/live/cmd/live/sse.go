@@ -12,24 +12,28 @@ import (
 	"time"
 
 	"example.com/live/internal/httpapi"
+	"example.com/live/internal/server"
+	"example.com/live/internal/setting"
 	"example.com/live/internal/sse"
 )
 
 // setupSSE builds the hub for event streams, and an example that uses it: the
 // status of orders.
-func (a *App) setupSSE(context.Context) error {
-	config, err := loadConfig[sse.Config](a.getenv)
-	if err != nil {
-		return err
-	}
-	a.sse = sse.New(config, a.log, a.metrics)
-	a.life.OnDrain(a.sse.Drain)
+func (a *App) setupSSE(s *settings) start {
+	config := loadConfig[sse.Config](s)
+	serverConfig := loadConfig[server.Config](s)
+	s.refuse(setting.Within("SSE_WRITE_TIMEOUT", config.WriteTimeout, "HTTP_CLOSE_TIMEOUT", serverConfig.CloseTimeout,
+		"or a stalled client holds up the shutdown"))
+	return func(context.Context) error {
+		a.sse = sse.New(config, a.log, a.metrics)
+		a.life.OnDrain(a.sse.Drain)
 
-	a.mux.Handle("GET /orders/{id}/events", httpapi.Handler(a.orderEvents))
-	a.mux.Handle("PUT /orders/{id}/status", httpapi.Handler(a.putOrderStatus))
-	a.mux.Handle("GET /demo/sse", sseDemo("sse.html", "text/html; charset=utf-8"))
-	a.mux.Handle("GET /demo/sse.js", sseDemo("sse.js", "text/javascript; charset=utf-8"))
-	return nil
+		a.mux.Handle("GET /orders/{id}/events", httpapi.Handler(a.orderEvents))
+		a.mux.Handle("PUT /orders/{id}/status", httpapi.Handler(a.putOrderStatus))
+		a.mux.Handle("GET /demo/sse", sseDemo("sse.html", "text/html; charset=utf-8"))
+		a.mux.Handle("GET /demo/sse.js", sseDemo("sse.js", "text/javascript; charset=utf-8"))
+		return nil
+	}
 }
 
 var orderID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)

@@ -86,7 +86,7 @@ func TestSSEResumesAfterAKill(t *testing.T) {
 
 // What the limits have taken away can't be replayed: the client is told.
 func TestSSEResetsWhereTheStreamBegins(t *testing.T) {
-	s := startService(t, map[string]string{"SSE_WINDOW_EVENTS": "2", "PUBSUB_MAX_BYTES": "20000", "PUBSUB_MAX_MESSAGE_BYTES": "10000"})
+	s := startService(t, map[string]string{"SSE_WINDOW_EVENTS": "2", "PUBSUB_MAX_BYTES": "20000", "PUBSUB_MAX_MESSAGE_BYTES": "10000", "SSE_MAX_EVENT_BYTES": "9000"})
 	stream := ssetest.Open(t, s.URL+"/orders/42/events", "")
 	if err := stream.Position(); err != nil {
 		t.Fatal(err)
@@ -151,4 +151,9 @@ func TestSSEOverAnOutageOfNATS(t *testing.T) {
 	mustEqual(t, "the event's type", e.Type, "reset")
 	putEventually("anew")
 	sseWant(t, again, "anew")
+}
+
+func TestSSEPubsubContradictions(t *testing.T) {
+	refuseTogether(t, map[string]string{"SSE_MAX_EVENT_BYTES": "262145"}, "SSE_MAX_EVENT_BYTES=262145: must not be more than PUBSUB_MAX_MESSAGE_BYTES=262144")
+	refuseTogether(t, map[string]string{"SSE_MAX_EVENT_BYTES": "262144"}, "")
 }

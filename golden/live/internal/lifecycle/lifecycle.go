@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"example.com/live/internal/setting"
 )
 
 // Config says how the service goes down.
@@ -29,13 +31,10 @@ type Config struct {
 
 // Validate reports a value that can't be meant.
 func (c Config) Validate() error {
-	if c.ShutdownDelay < 0 {
-		return fmt.Errorf("SHUTDOWN_DELAY=%s: must not be negative", c.ShutdownDelay)
-	}
-	if c.ShutdownTimeout <= 0 {
-		return fmt.Errorf("SHUTDOWN_TIMEOUT=%s: must be more than 0", c.ShutdownTimeout)
-	}
-	return nil
+	return errors.Join(
+		setting.Between("SHUTDOWN_DELAY", c.ShutdownDelay, 0, time.Hour),
+		setting.Between("SHUTDOWN_TIMEOUT", c.ShutdownTimeout, time.Millisecond, 24*time.Hour),
+	)
 }
 
 // A Group is the set of things that start and stop together. Register

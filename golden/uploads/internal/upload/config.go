@@ -2,11 +2,11 @@ package upload
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
 	"regexp"
-	"slices"
 	"time"
+
+	"example.com/uploads/internal/setting"
 )
 
 // Bounds of multipart uploads in S3
@@ -43,7 +43,8 @@ type Config struct {
 	// Timeout is how long one request to the storage may take, retries included.
 	Timeout time.Duration `env:"UPLOAD_S3_TIMEOUT" envDefault:"5s"`
 	// CompleteTimeout is how long the storage may take to put a large object
-	// together; keep it below HTTP_WRITE_TIMEOUT.
+	// together. Where HTTP_WRITE_TIMEOUT is shorter the client may get no answer,
+	// and has to call again.
 	CompleteTimeout time.Duration `env:"UPLOAD_S3_COMPLETE_TIMEOUT" envDefault:"25s"`
 
 	// MaxSize is the size of the largest file, in bytes.
@@ -72,59 +73,49 @@ type Config struct {
 func (c Config) Development() bool { return c.Bucket == "" && c.Endpoint == "" }
 
 var (
+	bucketPattern = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+	regionPattern = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
 	prefixPattern = regexp.MustCompile(`^([a-z0-9-]+/)*$`)
 	typePattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*$`)
 )
 
 // Validate reports a value that can't be meant.
 func (c Config) Validate() error {
-	for _, d := range []struct {
-		variable string
-		value    time.Duration
-	}{
-		{"UPLOAD_S3_TIMEOUT", c.Timeout},
-		{"UPLOAD_S3_COMPLETE_TIMEOUT", c.CompleteTimeout},
-		{"UPLOAD_URL_EXPIRY", c.URLExpiry},
-		{"UPLOAD_EXPIRY", c.Expiry},
-		{"UPLOAD_SWEEP_PERIOD", c.SweepPeriod},
-		{"UPLOAD_RETENTION", c.Retention},
-	} {
-		if d.value <= 0 {
-			return fmt.Errorf("%s=%s: must be more than 0", d.variable, d.value)
-		}
+	const most = 24 * time.Hour
+	errs := []error{
+		setting.Check(c.Bucket == "" || bucketPattern.MatchString(c.Bucket), "UPLOAD_S3_BUCKET=%s: must be letters, digits, -, _ and .", c.Bucket),
+		validEndpoint("UPLOAD_S3_ENDPOINT", c.Endpoint),
+		validEndpoint("UPLOAD_S3_PUBLIC_ENDPOINT", c.PublicEndpoint),
+		setting.Check(c.Bucket != "" || c.Endpoint == "", "UPLOAD_S3_BUCKET is not set: UPLOAD_S3_ENDPOINT wants it"),
+		setting.Check(regionPattern.MatchString(c.Region), "UPLOAD_S3_REGION=%s: must be letters, digits and -", c.Region),
+		setting.Check((c.AccessKey == "") == (c.SecretKey == ""), "UPLOAD_S3_ACCESS_KEY and UPLOAD_S3_SECRET_KEY: set both or none"),
+		setting.Check(prefixPattern.MatchString(c.Prefix), "UPLOAD_S3_PREFIX=%s: must be made of a-z, 0-9 and -, and end in /", c.Prefix),
+		setting.Between("UPLOAD_S3_TIMEOUT", c.Timeout, time.Millisecond, most),
+		setting.Between("UPLOAD_S3_COMPLETE_TIMEOUT", c.CompleteTimeout, time.Millisecond, most),
+		setting.Between("UPLOAD_PART_SIZE", c.PartSize, minPartSize, maxPartSize),
+		setting.Positive("UPLOAD_MAX_SIZE", c.MaxSize),
+		setting.Check(c.MaxSize <= maxParts*c.PartSize, "UPLOAD_MAX_SIZE=%d: must be at most %d, which is %d parts of UPLOAD_PART_SIZE=%d",
+			c.MaxSize, maxParts*c.PartSize, maxParts, c.PartSize),
+		setting.Check(len(c.Types) > 0, "UPLOAD_TYPES: must name at least one media type"),
+		setting.Between("UPLOAD_URL_EXPIRY", c.URLExpiry, time.Second, 7*24*time.Hour), // as S3 has it
+		setting.Between("UPLOAD_EXPIRY", c.Expiry, time.Millisecond, 100*366*24*time.Hour),
+		setting.Between("UPLOAD_SWEEP_PERIOD", c.SweepPeriod, time.Millisecond, most),
+		setting.Between("UPLOAD_SWEEP_BATCH", c.SweepBatch, 1, 100_000),
+		setting.Between("UPLOAD_RETENTION", c.Retention, time.Millisecond, 100*366*24*time.Hour),
 	}
-	for _, e := range []struct{ variable, value string }{
-		{"UPLOAD_S3_ENDPOINT", c.Endpoint},
-		{"UPLOAD_S3_PUBLIC_ENDPOINT", c.PublicEndpoint},
-	} {
-		if e.value == "" {
-			continue
-		}
-		// The value is not told: it may hold a password, where it must not.
-		if u, err := url.Parse(e.value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-			return fmt.Errorf("%s: must be a URL such as https://s3.example.com, without user and password", e.variable)
-		}
+	for _, t := range c.Types {
+		errs = append(errs, setting.Check(typePattern.MatchString(t), "UPLOAD_TYPES: %q is no media type in lower case", t))
 	}
-	switch {
-	case c.Bucket == "" && c.Endpoint != "":
-		return errors.New("UPLOAD_S3_BUCKET is not set: UPLOAD_S3_ENDPOINT wants it")
-	case (c.AccessKey == "") != (c.SecretKey == ""):
-		return fmt.Errorf("UPLOAD_S3_ACCESS_KEY and UPLOAD_S3_SECRET_KEY: set both or none")
-	case !prefixPattern.MatchString(c.Prefix):
-		return fmt.Errorf("UPLOAD_S3_PREFIX=%s: must be made of a-z, 0-9 and -, and end in /", c.Prefix)
-	case c.PartSize < minPartSize || c.PartSize > maxPartSize:
-		return fmt.Errorf("UPLOAD_PART_SIZE=%d: must be between %d and %d", c.PartSize, minPartSize, maxPartSize)
-	case c.MaxSize < 1 || c.MaxSize > maxParts*c.PartSize:
-		return fmt.Errorf("UPLOAD_MAX_SIZE=%d: must be between 1 and %d, which is %d parts of UPLOAD_PART_SIZE", c.MaxSize, maxParts*c.PartSize, maxParts)
-	case c.URLExpiry > 7*24*time.Hour:
-		return fmt.Errorf("UPLOAD_URL_EXPIRY=%s: S3 takes no more than 168h", c.URLExpiry)
-	case c.SweepBatch < 1:
-		return fmt.Errorf("UPLOAD_SWEEP_BATCH=%d: must be at least 1", c.SweepBatch)
-	case len(c.Types) == 0:
-		return fmt.Errorf("UPLOAD_TYPES: must name at least one media type")
+	return errors.Join(errs...)
+}
+
+// validEndpoint does not tell the value: it may hold a password, where it must
+// not.
+func validEndpoint(variable, value string) error {
+	if value == "" {
+		return nil
 	}
-	if i := slices.IndexFunc(c.Types, func(t string) bool { return !typePattern.MatchString(t) }); i >= 0 {
-		return fmt.Errorf("UPLOAD_TYPES: %q is no media type in lower case", c.Types[i])
-	}
-	return nil
+	u, err := url.Parse(value)
+	ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+	return setting.Check(ok, "%s: must be a URL such as https://s3.example.com, without user and password", variable)
 }

@@ -12,22 +12,21 @@ import (
 
 // setupDLQPubsub makes dead letters of the messages that a group of consumers
 // can't handle, and runs an example of such a group, which reads payments.
-func (a *App) setupDLQPubsub(context.Context) error {
-	config, err := loadConfig[dlq.Config](a.getenv)
-	if err != nil {
-		return err
-	}
-	streams := dlq.NewStreams(a.database, a.workers, a.dlq, config, a.log)
-	if err := a.dlq.Add(streams); err != nil {
-		return err
-	}
-	a.life.Go("dlq streams", streams.Run)
+func (a *App) setupDLQPubsub(s *settings) start {
+	config := loadConfig[dlq.Config](s)
+	return func(context.Context) error {
+		streams := dlq.NewStreams(a.database, a.workers, a.dlq, config, a.log)
+		if err := a.dlq.Add(streams); err != nil {
+			return err
+		}
+		a.life.Go("dlq streams", streams.Run)
 
-	handle := streams.Handle("payments", a.handlePayment)
-	a.life.Go("payments", func(ctx context.Context) error {
-		return a.pubsub.ConsumeUntilHandled(ctx, "payments", "payments.>", handle)
-	})
-	return nil
+		handle := streams.Handle("payments", a.handlePayment)
+		a.life.Go("payments", func(ctx context.Context) error {
+			return a.pubsub.ConsumeUntilHandled(ctx, "payments", "payments.>", handle)
+		})
+		return nil
+	}
 }
 
 // handlePayment is where a payment would be entered in the books.

@@ -37,25 +37,28 @@ func (p parcel) InsertOpts() river.InsertOpts {
 }
 
 // setupParcels is a part as an owner would add one.
-func (a *App) setupParcels(context.Context) error {
-	workers.Add(a.workers, river.WorkFunc(func(_ context.Context, job *river.Job[parcel]) error {
-		if job.Args.Heavy && a.getenv("PARCELS_FIXED") == "" {
-			return errors.New("too heavy")
-		}
-		return appendLine(a.getenv("PARCELS_FILE"), strconv.Itoa(job.Args.Number))
-	}))
-	a.mux.Handle("POST /parcels", httpapi.Handler(func(w http.ResponseWriter, r *http.Request) error {
-		p, err := httpapi.DecodeJSON[parcel](r)
-		if err != nil {
-			return err
-		}
-		if _, err := a.workers.Enqueue(r.Context(), p, nil); err != nil {
-			return err
-		}
-		w.WriteHeader(http.StatusAccepted)
+func (a *App) setupParcels(s *settings) start {
+	file, fixed := s.getenv("PARCELS_FILE"), s.getenv("PARCELS_FIXED") != ""
+	return func(context.Context) error {
+		workers.Add(a.workers, river.WorkFunc(func(_ context.Context, job *river.Job[parcel]) error {
+			if job.Args.Heavy && !fixed {
+				return errors.New("too heavy")
+			}
+			return appendLine(file, strconv.Itoa(job.Args.Number))
+		}))
+		a.mux.Handle("POST /parcels", httpapi.Handler(func(w http.ResponseWriter, r *http.Request) error {
+			p, err := httpapi.DecodeJSON[parcel](r)
+			if err != nil {
+				return err
+			}
+			if _, err := a.workers.Enqueue(r.Context(), p, nil); err != nil {
+				return err
+			}
+			w.WriteHeader(http.StatusAccepted)
+			return nil
+		}))
 		return nil
-	}))
-	return nil
+	}
 }
 
 func appendLine(path, line string) (err error) {
@@ -74,11 +77,8 @@ func TestParcelService(t *testing.T) {
 	if os.Getenv("PARCELS_FILE") == "" {
 		return
 	}
-	app, err := newApp(t.Context(), os.Getenv, os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := app.run(t.Context(), append(app.parts(), part{"parcels", app.setupParcels}), os.Stdout); err != nil {
+	app := newApp(os.Stderr)
+	if err := app.run(t.Context(), os.Getenv, append(app.parts(), part{"parcels", app.setupParcels}), os.Stdout); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/setting"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/sse"
 )
 
@@ -11,12 +12,17 @@ import (
 // message on the topic of the same name, and each message an event. So an event
 // reaches the clients of every instance, and a client resumes on any of them,
 // also after a restart.
-func (a *App) setupSSEPubsub(ctx context.Context) error {
-	if err := a.sse.Share(ctx, pubsubLog{a.pubsub}); err != nil {
-		return err
+func (a *App) setupSSEPubsub(s *settings) start {
+	events, messages := loadConfig[sse.Config](s), loadPubsubConfig(s)
+	s.refuse(setting.Within("SSE_MAX_EVENT_BYTES", events.MaxEventBytes, "PUBSUB_MAX_MESSAGE_BYTES", int(messages.MaxMessageBytes),
+		"or the bus refuses events that the streams take"))
+	return func(ctx context.Context) error {
+		if err := a.sse.Share(ctx, pubsubLog{a.pubsub}); err != nil {
+			return err
+		}
+		a.life.Go("sse_pubsub", a.sse.Follow)
+		return nil
 	}
-	a.life.Go("sse_pubsub", a.sse.Follow)
-	return nil
 }
 
 // pubsubLog is the bus as event streams see it.

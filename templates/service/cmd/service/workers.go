@@ -8,6 +8,8 @@ import (
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/httpapi"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/lifecycle"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/setting"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers/orders"
 )
@@ -15,40 +17,32 @@ import (
 // setupWorkers builds the pool that works jobs. It starts when all parts have
 // registered their kinds with it, and begins to drain as soon as the service
 // goes down.
-func (a *App) setupWorkers(ctx context.Context) error {
-	config, err := loadConfig[workers.Config](a.getenv)
-	if err != nil {
-		return err
-	}
-	databaseConfig, err := loadConfig[database.Config](a.getenv)
-	if err != nil {
-		return err
-	}
-	if databaseConfig.Migrate {
-		if err := workers.Migrate(ctx, a.database, a.log); err != nil {
+func (a *App) setupWorkers(s *settings) start {
+	config := loadConfig[workers.Config](s)
+	databaseConfig := loadConfig[database.Config](s)
+	ordersConfig := loadConfig[orders.Config](s)
+	life := loadConfig[lifecycle.Config](s)
+	s.refuse(setting.Within("WORKERS_DRAIN_TIMEOUT", config.DrainTimeout, "SHUTDOWN_TIMEOUT", life.ShutdownTimeout,
+		"or running jobs are cut off before their time"))
+	return func(ctx context.Context) error {
+		if databaseConfig.Migrate {
+			if err := workers.Migrate(ctx, a.database, a.log); err != nil {
+				return err
+			}
+		}
+		var err error
+		a.workers, err = workers.New(a.database, config, a.log, a.metrics, a.tracing)
+		if err != nil {
 			return err
 		}
+		a.mux.Handle("POST /jobs", httpapi.Handler(a.workers.Submit))
+		a.life.OnStart("workers", a.workers.Start)
+		a.life.OnDrain(a.workers.Drain)
+		a.life.OnStop("workers", a.workers.Stop)
+		orders.Register(a.workers, a.database, ordersConfig)
+		a.mux.Handle("GET /invoices/{order}", httpapi.Handler(a.getInvoice))
+		return nil
 	}
-	a.workers, err = workers.New(a.database, config, a.log, a.metrics, a.tracing)
-	if err != nil {
-		return err
-	}
-	a.mux.Handle("POST /jobs", httpapi.Handler(a.workers.Submit))
-	a.life.OnStart("workers", a.workers.Start)
-	a.life.OnDrain(a.workers.Drain)
-	a.life.OnStop("workers", a.workers.Stop)
-	return a.setupWorkersOrders()
-}
-
-// setupWorkersOrders adds the example's kinds of jobs.
-func (a *App) setupWorkersOrders() error {
-	config, err := loadConfig[orders.Config](a.getenv)
-	if err != nil {
-		return err
-	}
-	orders.Register(a.workers, a.database, config)
-	a.mux.Handle("GET /invoices/{order}", httpapi.Handler(a.getInvoice))
-	return nil
 }
 
 func (a *App) getInvoice(w http.ResponseWriter, r *http.Request) error {

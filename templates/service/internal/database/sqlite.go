@@ -18,6 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	_ "modernc.org/sqlite" // the driver
+
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/setting"
 )
 
 // Config says where the SQLite database is.
@@ -33,10 +35,7 @@ type Config struct {
 
 // Validate reports a value that can't be meant.
 func (c Config) Validate() error {
-	if c.BusyTimeout < 0 {
-		return fmt.Errorf("DATABASE_BUSY_TIMEOUT=%s: must not be negative", c.BusyTimeout)
-	}
-	return nil
+	return setting.Between("DATABASE_BUSY_TIMEOUT", c.BusyTimeout, 0, 24*time.Hour)
 }
 
 // Pool is the service's handle to its database. It is safe for concurrent use.

@@ -19,6 +19,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
+
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/setting"
 )
 
 // Config holds how long dead letters are kept and how fast they come back.
@@ -49,25 +51,16 @@ const maxStreamBackoff = time.Hour
 
 // Validate reports a value that can't be meant.
 func (c Config) Validate() error {
-	switch {
-	case c.Retention < 0:
-		return fmt.Errorf("DLQ_RETENTION=%s: must be 0, for ever, or more", c.Retention)
-	case !(c.RequeueRate > 0 && c.RequeueRate < math.MaxInt32): // NaN is refused too
-		return fmt.Errorf("DLQ_REQUEUE_RATE=%g: must be more than 0", c.RequeueRate)
-	case c.RequeueBurst < 1:
-		return fmt.Errorf("DLQ_REQUEUE_BURST=%d: must be at least 1", c.RequeueBurst)
-	case c.PageSize < 1 || c.PageSize > 1000:
-		return fmt.Errorf("DLQ_PAGE_SIZE=%d: must be from 1 to 1000", c.PageSize)
-	case c.SampleInterval <= 0:
-		return fmt.Errorf("DLQ_SAMPLE_INTERVAL=%s: must be more than 0", c.SampleInterval)
-	case c.StreamAttempts < 1:
-		return fmt.Errorf("DLQ_STREAM_ATTEMPTS=%d: must be at least 1", c.StreamAttempts)
-	case c.StreamBackoff < time.Millisecond || c.StreamBackoff > maxStreamBackoff:
-		return fmt.Errorf("DLQ_STREAM_BACKOFF=%s: must be from 1ms to %s", c.StreamBackoff, maxStreamBackoff)
-	case c.Timeout <= 0:
-		return fmt.Errorf("DLQ_TIMEOUT=%s: must be more than 0", c.Timeout)
-	}
-	return nil
+	return errors.Join(
+		setting.Between("DLQ_RETENTION", c.Retention, 0, 100*366*24*time.Hour),
+		setting.Check(c.RequeueRate > 0 && c.RequeueRate < math.MaxInt32, "DLQ_REQUEUE_RATE=%g: must be more than 0", c.RequeueRate), // NaN is refused too
+		setting.Between("DLQ_REQUEUE_BURST", c.RequeueBurst, 1, math.MaxInt32),
+		setting.Between("DLQ_PAGE_SIZE", c.PageSize, 1, 1000),
+		setting.Between("DLQ_SAMPLE_INTERVAL", c.SampleInterval, time.Millisecond, 24*time.Hour),
+		setting.Between("DLQ_STREAM_ATTEMPTS", c.StreamAttempts, 1, math.MaxInt16),
+		setting.Between("DLQ_STREAM_BACKOFF", c.StreamBackoff, time.Millisecond, maxStreamBackoff),
+		setting.Between("DLQ_TIMEOUT", c.Timeout, time.Millisecond, 24*time.Hour),
+	)
 }
 
 // A Queue is all the dead letters of the service. Add its sources before it is

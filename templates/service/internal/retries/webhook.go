@@ -5,9 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/riverqueue/river"
 )
@@ -45,6 +50,27 @@ func (r *Retries) Deliverer(next http.RoundTripper) *Deliverer {
 		},
 		hosts: r.config.WebhookHosts,
 	}
+}
+
+var hostPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+
+// isHost reports whether s is what the host of a URL can be, with or without a
+// port.
+func isHost(s string) bool {
+	u, err := url.Parse("http://" + s)
+	if err != nil || u.Host != s {
+		return false
+	}
+	if port := strings.TrimPrefix(strings.TrimPrefix(s, "["+u.Hostname()+"]"), u.Hostname()); port != "" {
+		if n, err := strconv.Atoi(u.Port()); err != nil || n < 1 || n > math.MaxUint16 {
+			return false
+		}
+	}
+	if strings.HasPrefix(s, "[") {
+		_, err := netip.ParseAddr(u.Hostname())
+		return err == nil
+	}
+	return hostPattern.MatchString(u.Hostname())
 }
 
 // Check reports why nothing may be posted to rawURL, if so.

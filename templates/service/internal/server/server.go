@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/httpapi"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/setting"
 )
 
 // Config holds the limits of the HTTP server. A handler that streams moves its
@@ -39,7 +40,7 @@ type Config struct {
 	// MaxBodyBytes is the size of the largest request body.
 	MaxBodyBytes int64 `env:"HTTP_MAX_BODY_BYTES" envDefault:"1048576"`
 	// CloseTimeout is how long open requests are waited for when the server
-	// stops; keep it below SHUTDOWN_TIMEOUT.
+	// stops; at most SHUTDOWN_TIMEOUT.
 	CloseTimeout time.Duration `env:"HTTP_CLOSE_TIMEOUT" envDefault:"10s"`
 	// ReadyTimeout bounds the checks of one readiness probe.
 	ReadyTimeout time.Duration `env:"READY_TIMEOUT" envDefault:"2s"`
@@ -47,25 +48,16 @@ type Config struct {
 
 // Validate reports a value that would leave the server without a limit.
 func (c Config) Validate() error {
-	for _, d := range []struct {
-		variable string
-		value    time.Duration
-	}{
-		{"HTTP_READ_HEADER_TIMEOUT", c.ReadHeaderTimeout},
-		{"HTTP_READ_TIMEOUT", c.ReadTimeout},
-		{"HTTP_WRITE_TIMEOUT", c.WriteTimeout},
-		{"HTTP_IDLE_TIMEOUT", c.IdleTimeout},
-		{"HTTP_CLOSE_TIMEOUT", c.CloseTimeout},
-		{"READY_TIMEOUT", c.ReadyTimeout},
-	} {
-		if d.value <= 0 {
-			return fmt.Errorf("%s=%s: must be more than 0", d.variable, d.value)
-		}
-	}
-	if c.MaxBodyBytes <= 0 {
-		return fmt.Errorf("HTTP_MAX_BODY_BYTES=%d: must be more than 0", c.MaxBodyBytes)
-	}
-	return nil
+	const most = 24 * time.Hour
+	return errors.Join(
+		setting.Between("HTTP_READ_HEADER_TIMEOUT", c.ReadHeaderTimeout, time.Millisecond, most),
+		setting.Between("HTTP_READ_TIMEOUT", c.ReadTimeout, time.Millisecond, most),
+		setting.Between("HTTP_WRITE_TIMEOUT", c.WriteTimeout, time.Millisecond, most),
+		setting.Between("HTTP_IDLE_TIMEOUT", c.IdleTimeout, time.Millisecond, most),
+		setting.Between("HTTP_CLOSE_TIMEOUT", c.CloseTimeout, time.Millisecond, most),
+		setting.Between("READY_TIMEOUT", c.ReadyTimeout, time.Millisecond, most),
+		setting.Between("HTTP_MAX_BODY_BYTES", c.MaxBodyBytes, 1, 1<<30), // it is held in memory
+	)
 }
 
 // Deps are what the server works with. All are required.

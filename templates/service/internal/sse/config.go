@@ -1,8 +1,10 @@
 package sse
 
 import (
-	"fmt"
+	"errors"
 	"time"
+
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/setting"
 )
 
 // Config holds what one instance spends on its event streams.
@@ -24,8 +26,8 @@ type Config struct {
 	// Heartbeat is how often a stream shows that it is alive. Keep it below the
 	// idle timeout of every proxy in front.
 	Heartbeat time.Duration `env:"SSE_HEARTBEAT" envDefault:"15s"`
-	// WriteTimeout is how long one write to a client may take. Keep it below
-	// HTTP_CLOSE_TIMEOUT, or a stalled client holds up the shutdown.
+	// WriteTimeout is how long one write to a client may take. It is
+	// at most HTTP_CLOSE_TIMEOUT, or a stalled client holds up the shutdown.
 	WriteTimeout time.Duration `env:"SSE_WRITE_TIMEOUT" envDefault:"5s"`
 	// Retry is how long a client is told to wait before it comes back.
 	Retry time.Duration `env:"SSE_RETRY" envDefault:"1s"`
@@ -34,45 +36,19 @@ type Config struct {
 	RetrySpread time.Duration `env:"SSE_RETRY_SPREAD" envDefault:"4s"`
 }
 
-// maxRetry is more than any client should wait; both waits together don't
-// overflow.
-const maxRetry = 24 * time.Hour
-
 // Validate reports a value with which no stream could work.
 func (c Config) Validate() error {
-	for _, n := range []struct {
-		variable string
-		value    int
-	}{
-		{"SSE_MAX_CLIENTS", c.MaxClients},
-		{"SSE_QUEUE_EVENTS", c.QueueEvents},
-		{"SSE_WINDOW_EVENTS", c.WindowEvents},
-		{"SSE_MAX_EVENT_BYTES", c.MaxEventBytes},
-	} {
-		if n.value <= 0 {
-			return fmt.Errorf("%s=%d: must be more than 0", n.variable, n.value)
-		}
-	}
-	for _, d := range []struct {
-		variable string
-		value    time.Duration
-	}{
-		{"SSE_WINDOW_AGE", c.WindowAge},
-		{"SSE_HEARTBEAT", c.Heartbeat},
-		{"SSE_WRITE_TIMEOUT", c.WriteTimeout},
-		{"SSE_RETRY", c.Retry},
-	} {
-		if d.value <= 0 {
-			return fmt.Errorf("%s=%s: must be more than 0", d.variable, d.value)
-		}
-	}
-	if c.RetrySpread < 0 {
-		return fmt.Errorf("SSE_RETRY_SPREAD=%s: must not be negative", c.RetrySpread)
-	}
-	for variable, value := range map[string]time.Duration{"SSE_RETRY": c.Retry, "SSE_RETRY_SPREAD": c.RetrySpread} {
-		if value > maxRetry {
-			return fmt.Errorf("%s=%s: must be at most %s", variable, value, maxRetry)
-		}
-	}
-	return nil
+	const most = 24 * time.Hour
+	return errors.Join(
+		setting.Positive("SSE_MAX_CLIENTS", c.MaxClients),
+		setting.Between("SSE_QUEUE_EVENTS", c.QueueEvents, 1, 1<<20),
+		setting.Between("SSE_WINDOW_EVENTS", c.WindowEvents, 1, 1<<24),
+		setting.Between("SSE_MAX_EVENT_BYTES", c.MaxEventBytes, 1, 1<<30),
+		setting.Between("SSE_WINDOW_AGE", c.WindowAge, time.Millisecond, 366*24*time.Hour),
+		setting.Between("SSE_HEARTBEAT", c.Heartbeat, time.Millisecond, most),
+		setting.Between("SSE_WRITE_TIMEOUT", c.WriteTimeout, time.Millisecond, most),
+		// More than any client should wait; both together don't overflow.
+		setting.Between("SSE_RETRY", c.Retry, time.Millisecond, most),
+		setting.Between("SSE_RETRY_SPREAD", c.RetrySpread, 0, most),
+	)
 }

@@ -17,6 +17,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/setting"
 )
 
 // Config says what is told of the service, and to whom.
@@ -35,19 +37,17 @@ type Config struct {
 
 // Validate reports a value that has no meaning.
 func (c Config) Validate() error {
-	if c.LogFormat != "json" && c.LogFormat != "text" {
-		return fmt.Errorf("LOG_FORMAT=%s: must be json or text", c.LogFormat)
-	}
-	if !(c.TracesRatio >= 0 && c.TracesRatio <= 1) { // NaN is neither
-		return fmt.Errorf("OTEL_TRACES_SAMPLER_ARG=%g: must be from 0 to 1", c.TracesRatio)
-	}
-	if c.TracesEndpoint != "" {
-		if u, err := url.Parse(c.TracesEndpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			// Its text may hold a password.
-			return errors.New("OTEL_EXPORTER_OTLP_ENDPOINT: must be a URL such as http://localhost:4318")
-		}
-	}
-	return nil
+	return errors.Join(
+		setting.Check(c.LogFormat == "json" || c.LogFormat == "text", "LOG_FORMAT=%s: must be json or text", c.LogFormat),
+		setting.Between("OTEL_TRACES_SAMPLER_ARG", c.TracesRatio, 0, 1),
+		// Its text may hold a password.
+		setting.Check(c.TracesEndpoint == "" || isURL(c.TracesEndpoint), "OTEL_EXPORTER_OTLP_ENDPOINT: must be a URL such as http://localhost:4318"),
+	)
+}
+
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 }
 
 // NewLogger returns a logger that writes to w, and puts the trace's id on each

@@ -33,6 +33,8 @@ type Server struct {
 	err    error // read after done is closed
 }
 
+func available() error { return nil }
+
 // Start runs the server, and returns once it listens and has the bucket.
 // Requests are taken from key alone. A process can have one at a time. The
 // caller stops it.

@@ -17,6 +17,7 @@ import (
 
 	"example.com/everything/internal/database"
 	"example.com/everything/internal/httpapi"
+	"example.com/everything/internal/setting"
 	"example.com/everything/internal/workers"
 )
 
@@ -25,6 +26,11 @@ type Config struct {
 	// ReportPause is how long a report rests after each page of orders, to leave
 	// the database to others.
 	ReportPause time.Duration `env:"WORKERS_REPORT_PAUSE" envDefault:"10ms"`
+}
+
+// Validate reports a pause that can't be meant.
+func (c Config) Validate() error {
+	return setting.Between("WORKERS_REPORT_PAUSE", c.ReportPause, 0, 24*time.Hour)
 }
 
 // An Order is what a caller orders.

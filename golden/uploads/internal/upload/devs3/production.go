@@ -13,9 +13,13 @@ type Server struct {
 	Endpoint string
 }
 
+func available() error {
+	return errors.New("UPLOAD_S3_BUCKET is not set, and a production build has no S3 server of its own: set it, and for a storage that is not AWS UPLOAD_S3_ENDPOINT too")
+}
+
 // Start reports that there is no S3 server in a production build.
 func Start(context.Context, Config, Key, string) (*Server, error) {
-	return nil, errors.New("UPLOAD_S3_BUCKET is not set, and a production build has no S3 server of its own: set it, and for a storage that is not AWS UPLOAD_S3_ENDPOINT too")
+	return nil, available()
 }
 
 // Stop does nothing.

@@ -7,8 +7,10 @@
 package devs3
 
 import (
-	"fmt"
+	"errors"
 	"net"
+
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/setting"
 )
 
 // Region is the region that the server is in.
@@ -24,16 +26,21 @@ type Config struct {
 }
 
 // Validate reports an address that others could reach: the server speaks plain
-// HTTP and lets every web page in.
+// HTTP and lets every web page in. In a production build it reports that there is
+// no server.
 func (c Config) Validate() error {
-	host, _, err := net.SplitHostPort(c.Addr)
-	if err != nil {
-		return fmt.Errorf("UPLOAD_DEV_S3_ADDR=%s: %w", c.Addr, err)
+	if err := available(); err != nil {
+		return err
 	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("UPLOAD_DEV_S3_ADDR=%s: must be a loopback address such as 127.0.0.1:9000", c.Addr)
+	host, port, err := net.SplitHostPort(c.Addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
 	}
-	return nil
+	ip := net.ParseIP(host)
+	return errors.Join(
+		setting.Check(err == nil, "UPLOAD_DEV_S3_ADDR=%s: %w", c.Addr, err),
+		setting.Check(err != nil || ip != nil && ip.IsLoopback(), "UPLOAD_DEV_S3_ADDR=%s: must be a loopback address such as 127.0.0.1:9000", c.Addr),
+	)
 }
 
 // A Key is the key pair that the server takes requests from.
