@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+
+	"example.com/everything/internal/waittest"
 )
 
 // The service is killed again and again while payments come in that can't be
@@ -29,7 +31,7 @@ func TestKilledWhilePaymentsDie(t *testing.T) {
 		mustEqual(t, body, status, http.StatusCreated)
 	}
 	for _, died := range []int{1, bad / 2, bad} {
-		dlqEventually(t, func() error {
+		waittest.Until(t, func() error {
 			if n := len(getDead(t, p.URL, "payments")); n < died {
 				return fmt.Errorf("%d have died", n)
 			}
@@ -57,7 +59,7 @@ func TestKilledWhilePaymentsDie(t *testing.T) {
 	for id := range getDead(t, p.URL, "payments") {
 		status, body := send(t, http.MethodPost, p.URL+"/dlq/"+id+"/requeue", "")
 		mustEqual(t, body, status, http.StatusAccepted)
-		eventually(t, func() error { // it dies again
+		waittest.Until(t, func() error { // it dies again
 			if _, ok := getDead(t, p.URL, "payments")[id]; !ok {
 				return fmt.Errorf("%s is gone", id)
 			}
@@ -69,7 +71,7 @@ func TestKilledWhilePaymentsDie(t *testing.T) {
 		mustEqual(t, body, status, http.StatusNotFound)
 		break
 	}
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		_, metrics := get(t, p.URL+"/metrics")
 		return contains(metrics, fmt.Sprintf(`dlq_messages{source="streams"} %d`, bad-1))
 	})

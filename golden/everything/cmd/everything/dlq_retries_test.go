@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+
+	"example.com/everything/internal/waittest"
 )
 
 // An error that can't heal goes straight to the dead letters, with no attempt
@@ -17,7 +19,7 @@ func TestPermanentErrorsAreDeadAtOnce(t *testing.T) {
 	wrong := fmt.Sprintf("jobs-%d", postHook(t, s, receiver.URL+"/wrong"))
 	bad := fmt.Sprintf("jobs-%d", postHook(t, s, receiver.URL+"/bad"))
 	var dead map[string]deadParcel
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		if dead = getDead(t, s.URL, "webhook"); len(dead) != 2 {
 			return fmt.Errorf("%d are dead", len(dead))
 		}
@@ -39,7 +41,7 @@ func TestPermanentErrorsAreDeadAtOnce(t *testing.T) {
 
 	status, body := send(t, http.MethodPost, s.URL+"/dlq/"+bad+"/requeue", "")
 	mustEqual(t, body, status, http.StatusAccepted)
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		if n := receiver.called("/bad"); n != 4 {
 			return fmt.Errorf("%d calls", n)
 		}

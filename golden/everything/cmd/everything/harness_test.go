@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 )
@@ -89,9 +88,17 @@ func startProcess(t testing.TB, env map[string]string) *serviceProcess {
 	t.Helper()
 	all := defaultEnv(t)
 	maps.Copy(all, env)
-	cmd := exec.Command(os.Args[0]) //nolint:gosec // it is this very test binary
-	cmd.Env = append(os.Environ(), "BE_THE_SERVICE=1")
-	for k, v := range all {
+	all["BE_THE_SERVICE"] = "1"
+	return startBinary(t, all)
+}
+
+// startBinary runs this test binary in a process of its own, as what env and the
+// arguments make of it, until the test ends or it is killed.
+func startBinary(t testing.TB, env map[string]string, args ...string) *serviceProcess {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...) //nolint:gosec // it is this very test binary
+	cmd.Env = os.Environ()
+	for k, v := range env {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}
 	cmd.Stderr = t.Output()
@@ -102,7 +109,7 @@ func startProcess(t testing.TB, env map[string]string) *serviceProcess {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &serviceProcess{Env: all, cmd: cmd}
+	p := &serviceProcess{Env: env, cmd: cmd}
 	t.Cleanup(p.Kill)
 	if p.URL = readURL(t, stdout); p.URL == "" {
 		t.Fatal("the service did not start")
@@ -146,37 +153,23 @@ func send(t testing.TB, method, url, body string) (int, string) {
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	resp, answer := do(t, req)
+	return resp.StatusCode, answer
+}
+
+// do sends the request, and returns the answer and its body.
+func do(t testing.TB, req *http.Request) (*http.Response, string) {
+	t.Helper()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }() // was read to its end
-	answer, err := io.ReadAll(resp.Body)
+	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, string(answer)
-}
-
-// eventually waits until the condition returns nil, and fails the test with its
-// last error when that takes too long.
-func eventually(t testing.TB, condition func() error) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still not so after 30 s: %v", err)
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+	return resp, string(body)
 }
 
 // mustEqual fails the test when got is not want.

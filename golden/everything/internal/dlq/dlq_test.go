@@ -49,27 +49,6 @@ func newQueue(t testing.TB, config Config, sources ...Source) *Queue {
 	return q
 }
 
-// eventually waits until the condition returns nil, and fails the test with its
-// last error when that takes too long.
-func eventually(t testing.TB, condition func() error) {
-	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still not so after a minute: %v", err)
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
-
 func TestValidateNamesTheVariable(t *testing.T) {
 	t.Parallel()
 	if err := defaults(t).Validate(); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"example.com/everything/internal/waittest"
 	"example.com/everything/internal/workers"
 	"example.com/everything/internal/workers/workerstest"
 )
@@ -109,7 +110,7 @@ func (s *shop) enqueue(t *testing.T, args river.JobArgs) int64 {
 func (s *shop) waitFor(t *testing.T, id int64, state rivertype.JobState) *rivertype.JobRow {
 	t.Helper()
 	var job *rivertype.JobRow
-	eventually(t, func() (err error) {
+	waittest.Until(t, func() (err error) {
 		job, err = s.pool.Client().JobGet(t.Context(), id)
 		if err == nil && job.State != state {
 			err = fmt.Errorf("job %d is %s, want %s", id, job.State, state)
@@ -168,7 +169,7 @@ func TestPoisonEndsHereAndTheRestFlowsOn(t *testing.T) {
 	if letter.Error != "boom" || !strings.Contains(letter.Failures[2].Stack, "openShop") {
 		t.Errorf("the letter does not say where it panicked: %+v", letter)
 	}
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		if n := testutil.ToFloat64(s.queue.metrics.dead.WithLabelValues("jobs", "order")); n != 2 {
 			return fmt.Errorf("dlq_dead_total is %g, want 2", n)
 		}
@@ -183,7 +184,7 @@ func TestPoisonEndsHereAndTheRestFlowsOn(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		return testutil.CollectAndCompare(s.queue.metrics.counts, strings.NewReader(`
 			# HELP dlq_messages Dead letters that wait for a decision.
 			# TYPE dlq_messages gauge
@@ -252,7 +253,7 @@ func TestRequeueWithoutAFixDiesAgain(t *testing.T) {
 	if err := s.queue.Requeue(t.Context(), letterID("jobs", id)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		letter, err := s.queue.Get(t.Context(), letterID("jobs", id))
 		if err == nil && len(letter.Failures) != 4 {
 			err = fmt.Errorf("%d failures, want 4", len(letter.Failures))
@@ -295,7 +296,7 @@ func TestPagesOfJobs(t *testing.T) {
 		want[letterID("jobs", s.enqueue(t, order{fmt.Sprint("p", i)}))] = "order"
 	}
 	want[letterID("jobs", s.enqueue(t, shipment{1}))] = "shipment"
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		n, _, err := s.jobs.Count(t.Context())
 		if err == nil && n != len(want) {
 			err = fmt.Errorf("%d are dead, want %d", n, len(want))

@@ -21,6 +21,7 @@ import (
 	"example.com/everything/internal/database"
 	"example.com/everything/internal/pubsub"
 	"example.com/everything/internal/pubsub/pubsubtest"
+	"example.com/everything/internal/waittest"
 	"example.com/everything/internal/workers"
 	"example.com/everything/internal/workers/workerstest"
 )
@@ -125,7 +126,7 @@ func (s *till) publish(t *testing.T, data ...string) {
 // waitForTaken waits until the data was taken.
 func (s *till) waitForTaken(t *testing.T, data string) {
 	t.Helper()
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		if _, taken := s.counts(data); taken == 0 {
 			return fmt.Errorf("%s was not taken", data)
 		}
@@ -137,7 +138,7 @@ func (s *till) waitForTaken(t *testing.T, data string) {
 func (s *till) waitForDead(t *testing.T, n int) map[string]Letter {
 	t.Helper()
 	var page Page
-	eventually(t, func() (err error) {
+	waittest.Until(t, func() (err error) {
 		page, err = s.queue.List(t.Context(), "streams", "", "", 100)
 		if err == nil && len(page.Letters) != n {
 			err = fmt.Errorf("%d are dead, want %d", len(page.Letters), n)
@@ -208,7 +209,7 @@ func TestRequeueOfAMessageSucceedsOnce(t *testing.T) {
 	}
 	operators.Wait()
 	s.waitForTaken(t, "bad")
-	eventually(t, func() error { // the record of it comes after
+	waittest.Until(t, func() error { // the record of it comes after
 		if _, state, err := s.streams.store.get(t.Context(), 1); err != nil || state != stateDone {
 			return fmt.Errorf("the letter is %s, %w", state, err)
 		}
@@ -235,7 +236,7 @@ func TestRequeueOfAMessageWithoutAFix(t *testing.T) {
 	if err := s.queue.Requeue(t.Context(), first.ID); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		again, err := s.queue.Get(t.Context(), first.ID)
 		if err == nil && (again.Attempts != 4 || !again.DiedAt.After(first.DiedAt) || again.Failures[0].Stack == "") {
 			err = fmt.Errorf("not dead again: %+v", again)
@@ -329,8 +330,8 @@ func TestCrashInTheMoveLosesAndDoublesNothing(t *testing.T) {
 				t.Errorf("%d calls before it was dead, %+v; want %d", calls, dead["bad"], tt.calls)
 			}
 			s.fixed.Store(true)
-			eventually(t, func() error { return s.queue.Requeue(t.Context(), dead["bad"].ID) })
-			eventually(t, func() error {
+			waittest.Until(t, func() error { return s.queue.Requeue(t.Context(), dead["bad"].ID) })
+			waittest.Until(t, func() error {
 				if _, state, err := s.streams.store.get(t.Context(), 1); err != nil || state != stateDone {
 					return fmt.Errorf("the letter is %q: %w", state, err)
 				}
@@ -385,7 +386,7 @@ func TestDatabaseDownWhileMessagesDie(t *testing.T) {
 	})
 	s.publish(t, "bad", "never", "panic", "once")
 	s.waitForTaken(t, "once")
-	eventually(t, func() error { // far more deliveries than attempts
+	waittest.Until(t, func() error { // far more deliveries than attempts
 		if n := db.failed.Load(); n < 40 {
 			return fmt.Errorf("the database was asked %d times", n)
 		}
@@ -456,7 +457,7 @@ func TestCrashWhenItDiesAgain(t *testing.T) {
 			if err := s.queue.Requeue(t.Context(), id); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, func() error {
+			waittest.Until(t, func() error {
 				letter, err := s.queue.Get(t.Context(), id)
 				if err == nil && letter.Attempts != 4 {
 					err = fmt.Errorf("%d attempts are counted, want 4", letter.Attempts)
@@ -503,7 +504,7 @@ func TestDeliveryOfAKnownMessage(t *testing.T) {
 	if err := s.streams.Handle("third", s.take)(t.Context(), delivery("bad", 3)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		n, _, err := s.streams.Count(t.Context())
 		if err == nil && n != 2 {
 			err = fmt.Errorf("%d are dead", n)

@@ -25,6 +25,7 @@ import (
 
 	"example.com/everything/internal/httpapi"
 	"example.com/everything/internal/sse/ssetest"
+	"example.com/everything/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -94,17 +95,17 @@ func wantData(t testing.TB, s *ssetest.Stream, data ...string) {
 	}
 }
 
-// await waits until the condition is true, and fails the test when that takes
-// too long.
-func await(t testing.TB, what string, condition func() bool) {
+// awaitSubscribers waits until the topic a has as many.
+func awaitSubscribers(t testing.TB, h *Hub, want int) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("still not so after 30 s: %s", what)
+	waittest.Until(t, func() error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if n := len(h.topics["a"]); n != want {
+			return fmt.Errorf("%d subscribers, want %d", n, want)
 		}
-		time.Sleep(time.Millisecond)
-	}
+		return nil
+	})
 }
 
 func TestStreamsGoByTopic(t *testing.T) {
@@ -181,11 +182,7 @@ func TestResume(t *testing.T) {
 	for _, tt := range cases {
 		streams = append(streams, ssetest.Open(t, url+"a", tt.lastID))
 	}
-	await(t, "all are in", func() bool {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return len(h.topics["a"]) == len(cases)
-	})
+	awaitSubscribers(t, h, len(cases))
 	publish(t, h, "a", "7")
 	for i, tt := range cases {
 		var got []ssetest.Event
@@ -348,11 +345,7 @@ func TestStalledClientSlowsNoOther(t *testing.T) {
 		}
 	}
 	s := ssetest.Open(t, url+"a", "")
-	await(t, "all are in", func() bool {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return len(h.topics["a"]) == stalled+1
-	})
+	awaitSubscribers(t, h, stalled+1)
 	big := strings.Repeat("x", config.MaxEventBytes)
 	var worst time.Duration
 	begin := time.Now()
@@ -405,7 +398,12 @@ func TestTooManyClients(t *testing.T) {
 		t.Errorf("the third client got %s, %+v, Retry-After %q", resp.Status, problem, resp.Header.Get("Retry-After"))
 	}
 	a.Close()
-	await(t, "a place is free", func() bool { return testutil.ToFloat64(h.metrics.clients) == 1 })
+	waittest.Until(t, func() error { // a place is free
+		if n := testutil.ToFloat64(h.metrics.clients); n != 1 {
+			return fmt.Errorf("%g clients, want 1", n)
+		}
+		return nil
+	})
 	s := ssetest.Open(t, url+"a", "")
 	if err := s.Position(); err != nil {
 		t.Fatal(err)
@@ -426,11 +424,7 @@ func TestDrain(t *testing.T) {
 		}
 	}
 	// One that still catches up when the hub drains goes on where it comes back.
-	await(t, "both to be entered", func() bool {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return len(h.topics["a"]) == 2
-	})
+	awaitSubscribers(t, h, 2)
 	publish(t, h, "a", "the last")
 	h.Drain()
 	h.Drain()

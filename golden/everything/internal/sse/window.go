@@ -44,12 +44,6 @@ func (w *window) forgetOldest() {
 	w.count--
 }
 
-// reset forgets everything up to and including floor.
-func (w *window) reset(floor uint64) {
-	clear(w.ring)
-	w.start, w.count, w.floor = 0, 0, floor
-}
-
 // after appends to frames those of topics that come after seq, until frames is
 // full, and looks at no more than scan events. It returns the sequence up to
 // which it has seen everything, and whether that is the end of the window.

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"example.com/everything/internal/database"
+	"example.com/everything/internal/waittest"
 	"example.com/everything/internal/workers"
 )
 
@@ -48,18 +49,15 @@ func setupInspection(t *testing.T, last func(context.Context, database.Tx, Uploa
 // inspected waits until the job has run.
 func inspected(t *testing.T, s *Uploads, id string) Inspection {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		in, err := s.store.inspection(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
+	var in Inspection
+	waittest.Until(t, func() (err error) {
+		in, err = s.store.inspection(t.Context(), id)
+		if err == nil && in.Status == inspectionQueued {
+			err = errors.New("the job has not run")
 		}
-		if in.Status != inspectionQueued {
-			return in
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the job has not run")
-		}
-	}
+		return err
+	})
+	return in
 }
 
 func TestInspectionTellsWhatTheBytesAre(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"example.com/everything/internal/database"
+	"example.com/everything/internal/waittest"
 )
 
 // afterAll is when no URL of an upload that begins now can be used any more.
@@ -212,11 +213,12 @@ func TestRunSweepsUntilItIsTold(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
-	for deadline := time.Now().Add(20 * time.Second); mustGet(t, s, u.ID).Status != Aborted; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it was not swept")
+	waittest.Until(t, func() error {
+		if status := mustGet(t, s, u.ID).Status; status != Aborted {
+			return fmt.Errorf("it is %s", status)
 		}
-	}
+		return nil
+	})
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -3,7 +3,6 @@ package workers_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"example.com/everything/internal/waittest"
 	"example.com/everything/internal/workers"
 	"example.com/everything/internal/workers/workerstest"
 )
@@ -83,7 +83,7 @@ func TestOutcomesAreCountedAndTraced(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]float64{"completed": 1, "retry": 1, "discarded": 1, "cancelled": 2, "interrupted": 0, "snoozed": 1}
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		if diff := cmp.Diff(want, outcomes(t, registry)); diff != "" {
 			return errors.New(diff)
 		}
@@ -130,23 +130,4 @@ func outcomes(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 		}
 	}
 	return got
-}
-
-func eventually(t testing.TB, condition func() error) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still not so after a minute: %v", err)
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatal(fmt.Errorf("%w: %w", t.Context().Err(), err))
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
 }

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"example.com/jobs/internal/waittest"
 )
 
 type jobstatusAnswer struct {
@@ -36,7 +38,7 @@ func jobstatusGet(t testing.TB, url string) jobstatusAnswer {
 func jobstatusAwait(t testing.TB, url, state string) jobstatusAnswer {
 	t.Helper()
 	var answer jobstatusAnswer
-	workersEventually(t, func() error {
+	waittest.Until(t, func() error {
 		answer = jobstatusGet(t, url)
 		if answer.State != state {
 			return fmt.Errorf("%s is %s, want %s", url, answer.State, state)

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+
+	"example.com/jobs/internal/waittest"
 )
 
 // A workersProxy stands between the service and its database, to cut them off
@@ -117,13 +119,13 @@ func TestWorkersLoseTheDatabase(t *testing.T) {
 	mustEqual(t, body, status, http.StatusServiceUnavailable)
 
 	proxy.setCut(false)
-	workersEventually(t, func() error {
+	waittest.Until(t, func() error {
 		if status, body := get(t, s.URL+"/readyz"); status != http.StatusOK {
 			return fmt.Errorf("%d %s", status, body)
 		}
 		return nil
 	})
-	workersEventually(t, func() error {
+	waittest.Until(t, func() error {
 		if resp, body := workersSubmit(t, s.URL, "key", workersOrder("A-2")); resp.StatusCode != http.StatusAccepted {
 			return fmt.Errorf("%s %s", resp.Status, body)
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -11,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"example.com/jobs/internal/waittest"
 )
 
 // workersSubmit posts a job and returns the answer and its body.
@@ -24,16 +25,7 @@ func workersSubmit(t testing.TB, url, key, body string) (*http.Response, string)
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }() // was read to its end
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(answer)
+	return do(t, req)
 }
 
 func workersOrder(id string) string {
@@ -51,34 +43,12 @@ func workersMustAccept(t testing.TB, url, body string) string {
 // workersWaitForInvoice waits until the order's job has run.
 func workersWaitForInvoice(t testing.TB, url, order string) {
 	t.Helper()
-	workersEventually(t, func() error {
+	waittest.Until(t, func() error {
 		if status, body := get(t, url+"/invoices/"+order); status != http.StatusOK {
 			return fmt.Errorf("%d %s", status, body)
 		}
 		return nil
 	})
-}
-
-// workersEventually is eventually with time enough for a job to be rescued from
-// an instance that was killed: its leadership ends after 15 s, and jobs are
-// looked through each 30 s.
-func workersEventually(t testing.TB, condition func() error) {
-	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still not so after 2 min: %v", err)
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }
 
 func workersMetric(t testing.TB, url, line string) error {
@@ -115,7 +85,7 @@ func TestWorkersAcceptAndWork(t *testing.T) {
 		`workers_queue_depth{kind="invoice",state="available"} 0`,
 		`workers_queue_oldest_seconds{kind="invoice"} 0`,
 	} {
-		workersEventually(t, func() error { return workersMetric(t, s.URL, line) })
+		waittest.Until(t, func() error { return workersMetric(t, s.URL, line) })
 	}
 }
 
@@ -186,7 +156,7 @@ func TestWorkersIdempotencyKey(t *testing.T) {
 func TestWorkersKeyExpires(t *testing.T) {
 	s := startService(t, map[string]string{"WORKERS_KEY_TTL": "1ms"})
 	first, _ := workersSubmit(t, s.URL, "key", `{"kind":"report"}`)
-	workersEventually(t, func() error {
+	waittest.Until(t, func() error {
 		again, _ := workersSubmit(t, s.URL, "key", `{"kind":"report"}`)
 		if again.Header.Get("Location") == first.Header.Get("Location") {
 			return fmt.Errorf("still %s", first.Header.Get("Location"))
@@ -210,7 +180,7 @@ func TestWorkersRefuseWhenFull(t *testing.T) {
 	})
 	workersMustAccept(t, s.URL, workersOrder("A-1"))
 	workersWaitForInvoice(t, s.URL, "A-1")
-	workersEventually(t, func() error {
+	waittest.Until(t, func() error {
 		resp, body := workersSubmit(t, s.URL, "", `{"kind":"report"}`)
 		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 			return fmt.Errorf("%s, Retry-After %q: %s", resp.Status, resp.Header.Get("Retry-After"), body)
@@ -218,7 +188,7 @@ func TestWorkersRefuseWhenFull(t *testing.T) {
 		return nil
 	})
 	workersMustAccept(t, s.URL, workersOrder("A-2")) // another kind
-	workersEventually(t, func() error {
+	waittest.Until(t, func() error {
 		return workersMetric(t, s.URL, `workers_queue_oldest_seconds{kind="report"} `)
 	})
 }
@@ -231,7 +201,7 @@ func TestWorkersKilledMidJob(t *testing.T) {
 	first := startProcess(t, env)
 	workersMustAccept(t, first.URL, workersOrder("A-0"))
 	workersMustAccept(t, first.URL, `{"kind":"report"}`)
-	workersEventually(t, func() error { return workersMetric(t, first.URL, `workers_jobs_running{kind="report"} 1`) })
+	waittest.Until(t, func() error { return workersMetric(t, first.URL, `workers_jobs_running{kind="report"} 1`) })
 	const orders = 50
 	for i := range orders {
 		workersMustAccept(t, first.URL, workersOrder(fmt.Sprintf("A-%d", i+1)))
@@ -244,7 +214,7 @@ func TestWorkersKilledMidJob(t *testing.T) {
 	for i := range orders + 1 {
 		workersWaitForInvoice(t, second.URL, fmt.Sprintf("A-%d", i))
 	}
-	workersEventually(t, func() error {
+	waittest.Until(t, func() error {
 		return workersMetric(t, second.URL, `workers_jobs_finished_total{kind="report",outcome="completed"} 1`)
 	})
 }

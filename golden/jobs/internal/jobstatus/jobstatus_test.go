@@ -20,6 +20,7 @@ import (
 	"example.com/jobs/internal/database"
 	"example.com/jobs/internal/httpapi"
 	"example.com/jobs/internal/jobstatus"
+	"example.com/jobs/internal/waittest"
 	"example.com/jobs/internal/workers"
 	"example.com/jobs/internal/workers/workerstest"
 )
@@ -102,7 +103,7 @@ func (f *fixture) enqueue(t testing.TB, args river.JobArgs, opts *river.InsertOp
 func (f *fixture) await(t testing.TB, id int64, want jobstatus.State) jobstatus.Status {
 	t.Helper()
 	var s jobstatus.Status
-	eventually(t, func() (err error) {
+	waittest.Until(t, func() (err error) {
 		s, err = f.board.Get(t.Context(), id)
 		if err == nil && s.State != want {
 			err = fmt.Errorf("job %d is %s, want %s", id, s.State, want)
@@ -117,25 +118,6 @@ func mustHaveResult(t testing.TB, s jobstatus.Status) {
 	var result struct{ Done string }
 	if err := json.Unmarshal(s.Result, &result); err != nil || result.Done != "print" {
 		t.Errorf("result %s, %v", s.Result, err)
-	}
-}
-
-func eventually(t testing.TB, condition func() error) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still not so after a minute: %v", err)
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		case <-time.After(5 * time.Millisecond):
-		}
 	}
 }
 
@@ -270,7 +252,7 @@ func TestAResultIsReadableUntilItsRetentionEnds(t *testing.T) {
 			}
 			f.await(t, cancelled, jobstatus.Cancelled)
 		} else {
-			eventually(t, func() error {
+			waittest.Until(t, func() error {
 				if s, err := f.board.Get(t.Context(), *run.gone); !errors.Is(err, jobstatus.ErrNotFound) {
 					return fmt.Errorf("job %d: %s, %w", *run.gone, s.State, err)
 				}

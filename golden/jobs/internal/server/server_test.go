@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +20,7 @@ import (
 
 	"example.com/jobs/internal/httpapi"
 	"example.com/jobs/internal/server"
+	"example.com/jobs/internal/waittest"
 )
 
 // A running server, with its log.
@@ -279,7 +279,7 @@ func TestReadyzKeepsTheReasonsToTheLog(t *testing.T) {
 	if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "not ready: cache, store") || strings.Contains(string(body), "hunter2") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
-	waitFor(t, func() bool { return strings.Contains(s.log.String(), "store: password is hunter2") })
+	waittest.Until(t, func() error { return contains(s.log.String(), "store: password is hunter2") })
 }
 
 // A caller that gives up is not counted as one that was served.
@@ -303,20 +303,18 @@ func TestACallerThatGoesAwayIsNoSuccess(t *testing.T) {
 		_ = resp.Body.Close() // there is none
 		t.Fatal("it was answered")
 	}
-	waitFor(t, func() bool {
+	waittest.Until(t, func() error {
 		body, err := io.ReadAll(get(t, s.url+"/metrics").Body)
-		return err == nil && strings.Contains(string(body), `route="GET /slow",status="499"} 1`)
+		if err != nil {
+			return err
+		}
+		return contains(string(body), `route="GET /slow",status="499"} 1`)
 	})
 }
 
-// waitFor waits until the condition holds.
-func waitFor(t testing.TB, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatal("still not so after 30 s")
-		}
-		runtime.Gosched()
+func contains(s, part string) error {
+	if strings.Contains(s, part) {
+		return nil
 	}
+	return fmt.Errorf("no %q in %q", part, s)
 }

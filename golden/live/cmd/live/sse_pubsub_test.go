@@ -7,6 +7,7 @@ import (
 
 	"example.com/live/internal/pubsub/pubsubtest"
 	"example.com/live/internal/sse/ssetest"
+	"example.com/live/internal/waittest"
 )
 
 // twoInstances starts the service twice on one NATS server.
@@ -124,7 +125,7 @@ func TestSSEOverAnOutageOfNATS(t *testing.T) {
 	mustEqual(t, body, status, http.StatusServiceUnavailable)
 	server.Start()
 	putEventually := func(status string) {
-		eventually(t, func() error {
+		waittest.Until(t, func() error {
 			code, body := send(t, http.MethodPut, a.URL+"/orders/42/status", fmt.Sprintf(`{"status":%q}`, status))
 			if code != http.StatusOK {
 				return fmt.Errorf("%d %s", code, body)

@@ -24,6 +24,7 @@ import (
 	"example.com/live/internal/browsertest"
 	"example.com/live/internal/enginetest"
 	"example.com/live/internal/sse/ssetest"
+	"example.com/live/internal/waittest"
 )
 
 func sseSetStatus(t testing.TB, url, order, status string) {
@@ -180,7 +181,7 @@ http {
 		_ = cmd.Process.Kill() // it may have ended by itself
 		_ = cmd.Wait()         // says that it was killed
 	})
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		conn, err := net.Dial("tcp", addr) //nolint:noctx // loopback
 		if err == nil {
 			err = conn.Close()
@@ -338,7 +339,7 @@ func TestSSETenThousandClients(t *testing.T) {
 		})
 	}
 	opening.Wait()
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		if open := sseMetric(t, s.URL, "sse_clients"); int(open) != clients {
 			return fmt.Errorf("%v clients are in", open)
 		}

@@ -20,6 +20,7 @@ import (
 
 	"example.com/live/internal/pubsub"
 	"example.com/live/internal/pubsub/pubsubtest"
+	"example.com/live/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -132,17 +133,14 @@ func (c *collected) run(t testing.TB, read func(context.Context) error) (stop fu
 // await waits until c has n messages.
 func (c *collected) await(t testing.TB, n int) []string {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
-	for {
-		data := c.data()
-		if len(data) >= n {
-			return data
+	var data []string
+	waittest.Until(t, func() error {
+		if data = c.data(); len(data) < n {
+			return fmt.Errorf("%d messages, want %d", len(data), n)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d messages after 60 s, want %d", len(data), n)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
+		return nil
+	})
+	return data
 }
 
 func numbers(from, to int) []string {
@@ -302,18 +300,18 @@ func TestSubscribe(t *testing.T) {
 	// Each lone subscriber gets all of them, the group's members together too.
 	for _, c := range []*collected{&one, &two, &members} {
 		var got map[string]int
-		for begin := time.Now(); len(got) < 20; {
-			if time.Since(begin) > 30*time.Second {
-				t.Fatalf("got %v, want 20 different", got)
-			}
-			time.Sleep(time.Millisecond)
+		waittest.Until(t, func() error {
 			got = make(map[string]int)
 			for _, data := range c.data() {
 				if data != "hello" {
 					got[data]++
 				}
 			}
-		}
+			if len(got) < 20 {
+				return fmt.Errorf("got %v, want 20 different", got)
+			}
+			return nil
+		})
 		for data, times := range got {
 			if times != 1 {
 				t.Errorf("%s came %d times", data, times)
@@ -373,18 +371,17 @@ func TestConsume(t *testing.T) {
 			t.Errorf("%s was worked on %d times", i, seen[i])
 		}
 	}
-	for {
+	waittest.Until(t, func() error {
 		mu.Lock()
-		got := attempts
-		mu.Unlock()
-		if len(got) >= 3 {
-			if diff := cmp.Diff([]uint64{1, 2, 3}, got); diff != "" {
-				t.Errorf("attempts at the bad one (-want +got):\n%s", diff)
-			}
-			break
+		defer mu.Unlock()
+		if len(attempts) < 3 {
+			return fmt.Errorf("%d attempts at the bad one, want 3", len(attempts))
 		}
-		time.Sleep(time.Millisecond)
-	}
+		if diff := cmp.Diff([]uint64{1, 2, 3}, attempts); diff != "" {
+			t.Errorf("attempts at the bad one (-want +got):\n%s", diff)
+		}
+		return nil
+	})
 	if err := b.Consume(t.Context(), "a.b", "work.*", nil); err == nil {
 		t.Error("a group with a dot was taken")
 	}

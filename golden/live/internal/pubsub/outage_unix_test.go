@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"example.com/live/internal/pubsub"
+	"example.com/live/internal/waittest"
 )
 
 // The disk takes nothing more, and later does again: messages are refused
@@ -67,11 +68,7 @@ func TestStoreFails(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
 		t.Fatal(err)
 	}
-	for begin := time.Now(); b.Ready(t.Context()) != nil; time.Sleep(5 * time.Millisecond) {
-		if time.Since(begin) > 30*time.Second {
-			t.Fatalf("there is room again: %v", b.Ready(t.Context()))
-		}
-	}
+	waittest.Until(t, func() error { return b.Ready(t.Context()) }) // there is room again
 	publish(t, b, "a", "after")
 	all := got.await(t, len(acknowledged)+1)
 	wantEqual(t, "messages", append(acknowledged, "after"), all)

@@ -178,3 +178,17 @@ func (s shared) reachesTo(ctx context.Context, epoch string, after uint64) error
 	}
 	return err
 }
+
+// reset forgets everything up to and including floor.
+func (w *window) reset(floor uint64) {
+	clear(w.ring)
+	w.start, w.count, w.floor = 0, 0, floor
+}
+
+// end gives the client up: its stream closes, and it comes back for what it
+// missed.
+func (c *client) end(reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.endLocked(reason)
+}

@@ -15,6 +15,7 @@ import (
 
 	"example.com/uploads/internal/httpapi"
 	"example.com/uploads/internal/setting"
+	"example.com/uploads/internal/waittest"
 )
 
 func TestHealthAndMetrics(t *testing.T) {
@@ -181,7 +182,7 @@ func TestSIGTERMStopsTheProcessInOrder(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		if status, body := get(t, p.URL+"/readyz"); status != http.StatusServiceUnavailable {
 			return fmt.Errorf("still ready: %d %s", status, body)
 		}

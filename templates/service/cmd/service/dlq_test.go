@@ -7,16 +7,15 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/riverqueue/river"
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/httpapi"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/waittest"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers"
 )
 
@@ -84,27 +83,9 @@ func TestParcelService(t *testing.T) {
 }
 
 // startParcels runs the service above until the test ends or it is killed.
-func startParcels(t *testing.T, env map[string]string) *serviceProcess {
+func startParcels(t testing.TB, env map[string]string) *serviceProcess {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestParcelService$") //nolint:gosec // it is this very test binary
-	cmd.Env = os.Environ()
-	for k, v := range env {
-		cmd.Env = append(cmd.Env, k+"="+v)
-	}
-	cmd.Stderr = t.Output()
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &serviceProcess{Env: env, cmd: cmd}
-	t.Cleanup(p.Kill)
-	if p.URL = readURL(t, stdout); p.URL == "" {
-		t.Fatal("the service did not start")
-	}
-	return p
+	return startBinary(t, env, "-test.run=^TestParcelService$")
 }
 
 // A deadParcel is a dead letter as GET /dlq/{id} shows it.
@@ -171,27 +152,6 @@ func delivered(t testing.TB, file string) map[int]int {
 	return count
 }
 
-// dlqEventually is eventually with the time that it takes until another process
-// notices that jobs died with theirs.
-func dlqEventually(t testing.TB, condition func() error) {
-	t.Helper()
-	deadline := time.Now().Add(3 * time.Minute)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still not so after 3 minutes: %v", err)
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
 // The service is killed again and again while poison dies and while it comes
 // back: each poisonous parcel is a dead letter once and the others are
 // delivered; after the fix, each is delivered, and no letter is left.
@@ -215,7 +175,7 @@ func TestKilledWhilePoisonDies(t *testing.T) {
 		mustEqual(t, body, status, http.StatusAccepted)
 	}
 	for _, died := range []int{1, heavy / 2} {
-		dlqEventually(t, func() error {
+		waittest.Until(t, func() error {
 			if n := len(getDead(t, p.URL, "parcel")); n < died {
 				return fmt.Errorf("%d have died", n)
 			}
@@ -224,7 +184,7 @@ func TestKilledWhilePoisonDies(t *testing.T) {
 		p.Kill()
 		p = startParcels(t, env)
 	}
-	dlqEventually(t, func() error {
+	waittest.Until(t, func() error {
 		dead, done := len(getDead(t, p.URL, "parcel")), len(delivered(t, env["PARCELS_FILE"]))
 		if dead != heavy || done != parcels-heavy {
 			return fmt.Errorf("%d are dead and %d delivered, want %d and %d", dead, done, heavy, parcels-heavy)
@@ -256,7 +216,7 @@ func TestKilledWhilePoisonDies(t *testing.T) {
 	}
 	// A job that is killed in the one attempt that a requeue gave it is dead again,
 	// and can be requeued again.
-	dlqEventually(t, func() error {
+	waittest.Until(t, func() error {
 		for id := range getDead(t, p.URL, "parcel") {
 			status, body := send(t, http.MethodPost, p.URL+"/dlq/"+id+"/requeue", "")
 			mustEqual(t, body, status, http.StatusAccepted)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub/pubsubtest"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/waittest"
 )
 
 func pubsubTestEnv(t testing.TB) map[string]string {
@@ -147,7 +148,7 @@ func TestPubsubInstances(t *testing.T) {
 	server.Start()
 	status, body = send(t, http.MethodPost, b.URL+"/topics/shared/messages", `{"data":"from b"}`)
 	mustEqual(t, body, status, http.StatusCreated)
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		status, body := get(t, a.URL+"/topics/shared/messages?after=1")
 		if status != http.StatusOK {
 			return fmt.Errorf("%d %s", status, body)

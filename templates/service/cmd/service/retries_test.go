@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/waittest"
 )
 
 // A hookReceiver takes webhooks, and answers those to /good with 200, those to
@@ -86,13 +88,13 @@ func TestPoisonDoesNotStarveOthers(t *testing.T) {
 	for range 20 {
 		postHook(t, s, receiver.URL+"/good")
 	}
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		if n := receiver.called("/good"); n != 20 {
 			return fmt.Errorf("%d of 20 were delivered", n)
 		}
 		return nil
 	})
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		_, metrics := get(t, s.URL+"/metrics")
 		for _, want := range []string{
 			`retries_job_failures_total{kind="webhook",next="attempts"} 5`,
@@ -122,7 +124,7 @@ func TestBudgetHoldsRetriesBack(t *testing.T) {
 	for range 10 {
 		postHook(t, s, receiver.URL+"/bad")
 	}
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		if n := receiver.called("/bad"); n < 13 {
 			return fmt.Errorf("%d calls", n)
 		}
@@ -130,7 +132,7 @@ func TestBudgetHoldsRetriesBack(t *testing.T) {
 		return contains(metrics, `retries_job_deferrals_total{kind="webhook"} `)
 	})
 	postHook(t, s, receiver.URL+"/good")
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		if receiver.called("/good") != 1 {
 			return fmt.Errorf("what is new is held back too")
 		}

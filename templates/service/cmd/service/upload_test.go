@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/browsertest"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/waittest"
 )
 
 // uploadTestEnv leads to a storage that is not there: a process can have no more
@@ -134,15 +135,7 @@ func uploadPut(t testing.TB, r uploadRequest, body io.Reader, length int64) {
 		req.Header.Set(name, value)
 	}
 	req.ContentLength = length
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }() // was read to its end
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp, answer := do(t, req)
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("the storage answers %d: %s", resp.StatusCode, answer)
 	}
@@ -249,20 +242,10 @@ func TestUploadDeadStorage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err := io.ReadAll(resp.Body)
-		if err := resp.Body.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		resp, answer := do(t, req)
 		mustEqual(t, path, resp.StatusCode, http.StatusServiceUnavailable)
 		mustEqual(t, path+": Retry-After", resp.Header.Get("Retry-After"), "5")
-		if err := contains(string(answer), "The storage does not answer; try again later."); err != nil {
+		if err := contains(answer, "The storage does not answer; try again later."); err != nil {
 			t.Error(err)
 		}
 	}
@@ -452,7 +435,7 @@ func TestUploadNothingIsStuckAfterAKill(t *testing.T) {
 			// It is the next one that sweeps, once the upload's time is up.
 			maps.Copy(env, map[string]string{"UPLOAD_S3_ENDPOINT": storage.env["UPLOAD_S3_ENDPOINT"], "UPLOAD_SWEEP_PERIOD": "20ms"})
 			next := startProcess(t, env)
-			eventually(t, func() error {
+			waittest.Until(t, func() error {
 				if id == "" {
 					if _, metrics := get(t, next.URL+"/metrics"); contains(metrics, `upload_finished_total{status="`+tt.want+`"} 1`) != nil {
 						return fmt.Errorf("no upload was %s", tt.want)
@@ -464,7 +447,7 @@ func TestUploadNothingIsStuckAfterAKill(t *testing.T) {
 				}
 				return nil
 			})
-			eventually(t, func() error {
+			waittest.Until(t, func() error {
 				if n := storage.openMultiparts(t); n > 0 {
 					return fmt.Errorf("%d multipart uploads are open", n)
 				}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net/http"
 	"testing"
+
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/waittest"
 )
 
 // An upload is looked at by a job, also where the service is killed in between.
@@ -21,7 +23,7 @@ func TestUploadWorkersInspect(t *testing.T) {
 	s.Kill()
 
 	next := startProcess(t, s.Env)
-	workersEventually(t, func() error {
+	waittest.Until(t, func() error {
 		_, text := get(t, next.URL+"/uploads/"+u.ID)
 		var answer struct {
 			Details struct {

@@ -3,12 +3,14 @@ package pubsub_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub/pubsubtest"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/waittest"
 )
 
 // The server goes away and comes back while messages are published: each one
@@ -67,12 +69,7 @@ func TestServerIsDead(t *testing.T) {
 		t.Error("ready without a server")
 	}
 	server.Start()
-	for begin := time.Now(); b.Ready(t.Context()) != nil; {
-		if time.Since(begin) > 30*time.Second {
-			t.Fatal("not ready after the server came back")
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	waittest.Until(t, func() error { return b.Ready(t.Context()) })
 	if _, err := b.Publish(t.Context(), pubsub.Message{Topic: "a", ID: "one", Data: []byte("after")}); err != nil {
 		t.Fatal(err)
 	}
@@ -180,33 +177,24 @@ func TestClusterWithoutQuorum(t *testing.T) {
 			t.Errorf("without a quorum: got %v, want ErrUnavailable", err)
 		}
 	}
-	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	waittest.Until(t, func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		err := b.Ready(ctx)
-		cancel()
-		if errors.Is(err, pubsub.ErrUnavailable) {
-			break
+		defer cancel()
+		if err := b.Ready(ctx); !errors.Is(err, pubsub.ErrUnavailable) {
+			return fmt.Errorf("ready without a quorum: %v", err) //nolint:errorlint // there may be none
 		}
-		if time.Since(begin) > 20*time.Second {
-			t.Fatalf("ready without a quorum: %v", err)
-		}
-	}
+		return nil
+	})
 	for _, s := range servers {
 		if !s.IsRunning() {
 			s.Start()
 		}
 	}
-	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-		_, err := b.Publish(t.Context(), message)
-		if err == nil {
-			err = b.Ready(t.Context())
+	waittest.Until(t, func() error { // all servers are back
+		if _, err := b.Publish(t.Context(), message); err != nil {
+			return err
 		}
-		if err == nil {
-			break
-		}
-		if time.Since(begin) > 60*time.Second {
-			t.Fatalf("all servers are back: %v", err)
-		}
-	}
+		return b.Ready(t.Context())
+	})
 	wantEqual(t, "messages", []string{"before", "during"}, got.await(t, 2))
 }

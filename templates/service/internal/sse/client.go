@@ -36,14 +36,6 @@ func (c *client) offer(f *frame, limit int) bool {
 	return true
 }
 
-// end gives the client up: its stream closes, and it comes back for what it
-// missed.
-func (c *client) end(reason string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.endLocked(reason)
-}
-
 func (c *client) endLocked(reason string) {
 	if c.ended == "" {
 		c.ended = reason

@@ -18,6 +18,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/waittest"
 )
 
 // Env returns the variables with which the service has topics of the test's
@@ -98,18 +100,15 @@ func StartCluster(t testing.TB) []*Server {
 	for _, s := range servers {
 		s.wait()
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for {
+	waittest.Until(t, func() error {
 		for _, s := range servers {
 			if s.server.JetStreamIsLeader() && len(s.server.JetStreamClusterPeers()) == len(servers) {
-				return servers
+				return nil
 			}
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("the cluster found no leader")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return errors.New("the cluster found no leader")
+	})
+	return servers
 }
 
 // URLs returns what to set NATS_URL to.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/httpapi"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/waittest"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers/orders"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers/workerstest"
@@ -52,23 +53,16 @@ func (invoiceArgs) Kind() string { return "invoice" }
 // await waits until the job has completed, and decodes its result.
 func await(t *testing.T, p *workers.Pool, id int64, result any) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
+	waittest.Until(t, func() error {
 		job, err := p.Client().JobGet(t.Context(), id)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		if job.State == rivertype.JobStateCompleted {
-			if err := json.Unmarshal(job.Output(), result); err != nil {
-				t.Fatal(err)
-			}
-			return
+		if job.State != rivertype.JobStateCompleted {
+			return fmt.Errorf("job %d is %s: %v", id, job.State, job.Errors)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("job %d is still %s: %v", id, job.State, job.Errors)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return json.Unmarshal(job.Output(), result)
+	})
 }
 
 func TestAnInvoiceIsWrittenOnce(t *testing.T) {
