@@ -42,6 +42,13 @@ func Open(ctx context.Context, name string, in io.Reader, outs ...io.Writer) *Te
 	return nil
 }
 
+// Colors reports whether what is printed to out is to be coloured: it is a
+// terminal that can, and the person did not say no (NO_COLOR, see no-color.org).
+func Colors(out io.Writer, getenv func(string) string) bool {
+	f, ok := out.(*os.File)
+	return ok && term.IsTerminal(fd(f)) && getenv("TERM") != "dumb" && getenv("NO_COLOR") == ""
+}
+
 func fd(f *os.File) int { return int(f.Fd()) } // #nosec G115 -- a file descriptor is an int
 
 // size is the terminal's, in cells, or that of a common one if it can't tell.

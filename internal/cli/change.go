@@ -98,7 +98,7 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 	if d.want.Packs == nil {
 		d.want.Packs = map[string]string{}
 	}
-	d.want.Packs[builtin] = version
+	d.want.Packs[builtin] = a.version
 	if s.text != nil {
 		before, _, err := c.Resolve(s.manifest.Patterns, nil)
 		if err != nil {
@@ -249,6 +249,11 @@ func (a *app) change(ctx context.Context, s *service, want record.Manifest, o *c
 	if err != nil {
 		return nil, err
 	}
+	return a.carryOut(ctx, d, o, doc, title)
+}
+
+// carryOut writes a draft, when it is complete and is to be written.
+func (a *app) carryOut(ctx context.Context, d *draft, o *changeOptions, doc *document, title string) (*draft, error) {
 	if o.conflicts != "" {
 		d.plan = d.plan.Resolve(plan.Policy(o.conflicts))
 	}
@@ -280,23 +285,32 @@ func (a *app) change(ctx context.Context, s *service, want record.Manifest, o *c
 		}
 		return nil, nil
 	}
-	if terminal != nil {
+	if err := a.confirm(ctx, o); err != nil {
+		return nil, err
+	}
+	write := func() error { return apply.ApplyUndoable(ctx, d.root, a.command, changes) }
+	if d.text == nil { // a new service is deleted, not taken back
+		write = func() error { return apply.Apply(ctx, d.root, changes) }
+	}
+	if err := write(); err != nil {
+		return nil, err
+	}
+	doc.Result, a.wrote = resultWritten, d.root
+	return d, nil
+}
+
+// confirm asks whether to write, where anything is asked.
+func (a *app) confirm(ctx context.Context, o *changeOptions) error {
+	if terminal := a.terminalFor(ctx, o); terminal != nil {
 		ok, err := terminal.Confirm("Write it?")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !ok {
-			return nil, errDeclined
+			return errDeclined
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := apply.Apply(ctx, s.root, changes); err != nil {
-		return nil, err
-	}
-	doc.Result, a.wrote = resultWritten, s.root
-	return d, nil
+	return ctx.Err()
 }
 
 // decide asks for each conflict of the draft what to do.

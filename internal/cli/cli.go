@@ -47,18 +47,23 @@ type app struct {
 	// wrote is the root of the service that was written, if one was.
 	wrote  string
 	getenv func(string) string
+	// version is scaffold's own, and that of the pack which comes with it.
+	version string
+	// command is how scaffold was called, without its name.
+	command string
 	// catalog loads the catalog once: not every command needs it.
 	catalog func() (*catalog.Catalog, error)
 }
 
 func newApp(templates fs.FS, in io.Reader, out, err io.Writer, getenv func(string) string) *app {
 	return &app{
-		in: in, out: out, err: err, printed: &printed{to: out}, getenv: getenv,
+		in: in, out: out, err: err, printed: &printed{to: out}, getenv: getenv, version: version,
 		catalog: sync.OnceValues(func() (*catalog.Catalog, error) { return catalog.Load(templates) }),
 	}
 }
 
 func (a *app) run(ctx context.Context, args []string) int {
+	a.command = strings.Join(args, " ")
 	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetIn(a.in)
@@ -121,6 +126,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 conflicts and nothing written,
 		newRemove(a, nil),
 		newSet(a, nil),
 		newApply(a, nil),
+		newUpdate(a, nil),
+		newRestore(a, nil),
+		newUndo(a, nil),
 		newDiff(a, nil),
 		newCheck(a, nil),
 		newList(a, nil),

@@ -3,15 +3,26 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
 	"github.com/spf13/cobra"
 
+	"github.com/seed-d146d9dc/scaffold/internal/ask"
 	"github.com/seed-d146d9dc/scaffold/internal/plan"
 )
 
-func newDiff(a *app, runF func(context.Context, *changeOptions) error) *cobra.Command {
-	o := &changeOptions{dryRun: true}
+type diffOptions struct {
+	changeOptions
+	color string
+}
+
+// When diff colours what it prints.
+var colors = []string{"auto", "always", "never"}
+
+func newDiff(a *app, runF func(context.Context, *diffOptions) error) *cobra.Command {
+	o := &diffOptions{changeOptions: changeOptions{dryRun: true}}
 	cmd := &cobra.Command{
 		Use:   "diff",
 		Short: "Show what apply would change, line by line",
@@ -24,16 +35,21 @@ folder or above.`,
 				return runF(cmd.Context(), o)
 			}
 			doc := &document{Command: "diff"}
-			return a.close(doc, o, runDiff(cmd.Context(), a, o, doc))
+			return a.close(doc, &o.changeOptions, runDiff(cmd.Context(), a, o, doc))
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	lookFlags(cmd, &o.dir, &o.json)
+	cmd.Flags().StringVar(&o.color, "color", "auto", "auto (at a terminal, unless NO_COLOR is set), always or never")
+	complete(cmd, "color", colors)
 	return cmd
 }
 
-func runDiff(ctx context.Context, a *app, o *changeOptions, doc *document) error {
-	_, s, _, err := a.begin(ctx, o, nil)
+func runDiff(ctx context.Context, a *app, o *diffOptions, doc *document) error {
+	if !slices.Contains(colors, o.color) {
+		return usagef("--color=%s: no such choice; use auto, always or never", o.color)
+	}
+	_, s, _, err := a.begin(ctx, &o.changeOptions, nil)
 	if err != nil {
 		return err
 	}
@@ -45,8 +61,12 @@ func runDiff(ctx context.Context, a *app, o *changeOptions, doc *document) error
 	if o.json {
 		return nil
 	}
+	paint := func(diff string) string { return diff }
+	if o.color == "always" || o.color == "auto" && ask.Colors(a.out, a.getenv) {
+		paint = colored
+	}
 	for _, step := range d.plan.Changes() {
-		a.printf("%s", unified(step))
+		a.printf("%s", paint(unified(step)))
 	}
 	for _, step := range d.plan.Conflicts() {
 		a.printf("# %s: %s\n", step.Path, step.Why)
@@ -75,4 +95,38 @@ func unified(s plan.Step) string {
 		out = fmt.Sprintf("# %s: executable %t to %t\n", s.Path, s.Work.Exec, s.After.Exec) + out
 	}
 	return out
+}
+
+// The colours of a unified diff, as git has them: SGR sequences (ECMA-48).
+const (
+	bold  = "\x1b[1m"
+	red   = "\x1b[31m"
+	green = "\x1b[32m"
+	cyan  = "\x1b[36m"
+	reset = "\x1b[m"
+)
+
+// colored paints the lines of a unified diff of one file.
+func colored(diff string) string {
+	var out strings.Builder
+	header := true
+	for line := range strings.Lines(diff) {
+		text := strings.TrimSuffix(line, "\n")
+		color := ""
+		switch {
+		case strings.HasPrefix(text, "@@"):
+			color, header = cyan, false
+		case header:
+			color = bold
+		case strings.HasPrefix(text, "+"):
+			color = green
+		case strings.HasPrefix(text, "-"):
+			color = red
+		}
+		if color != "" {
+			text = color + text + reset
+		}
+		out.WriteString(text + line[len(strings.TrimSuffix(line, "\n")):])
+	}
+	return out.String()
 }

@@ -30,6 +30,16 @@ func (a *app) printDraft(title string, d *draft, all bool) {
 		return
 	}
 	a.printf("\n")
+	a.printSteps(steps)
+	if d.text != nil {
+		if n := d.plan.Summary().Keep; n > 0 {
+			a.printf("Your changes in %s stay as they are.\n\n", count(n, "more file"))
+		}
+	}
+}
+
+// printSteps prints a line for each step, and a blank one below.
+func (a *app) printSteps(steps []plan.Step) {
 	width := 0
 	for _, s := range steps {
 		width = max(width, len(s.Path))
@@ -49,11 +59,6 @@ func (a *app) printDraft(title string, d *draft, all bool) {
 	}
 	if len(steps) > 0 {
 		a.printf("\n")
-	}
-	if d.text != nil {
-		if n := d.plan.Summary().Keep; n > 0 {
-			a.printf("Your changes in %s stay as they are.\n\n", count(n, "more file"))
-		}
 	}
 }
 

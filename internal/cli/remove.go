@@ -111,7 +111,7 @@ func (a *app) begin(ctx context.Context, o *changeOptions, names []string) (*cat
 	if err != nil {
 		return nil, nil, before, err
 	}
-	if err := checkPack(s.manifest); err != nil {
+	if err := a.checkPack(s.manifest); err != nil {
 		return nil, nil, before, err
 	}
 	if before, _, err = resolve(c, s.manifest); err != nil {
@@ -122,15 +122,15 @@ func (a *app) begin(ctx context.Context, o *changeOptions, names []string) (*cat
 
 // checkPack reports a service that a newer scaffold wrote: this one would take
 // what is newer out again.
-func checkPack(m record.Manifest) error {
+func (a *app) checkPack(m record.Manifest) error {
 	wrote, ok := m.Packs[builtin]
 	switch {
 	case !ok:
 		return nil
 	case !gomod.IsVersion(wrote):
-		return inManifest(fmt.Errorf("%s: %q is no version (write one as in %s, or take the file back from git)", builtin, wrote, version))
-	case gomod.Newer(wrote, version):
-		return fmt.Errorf("%s: was last written by scaffold %s, and this is %s: install that version or a newer one", record.ManifestFile, wrote, version)
+		return inManifest(fmt.Errorf("%s: %q is no version (write one as in %s, or take the file back from git)", builtin, wrote, a.version))
+	case gomod.Newer(wrote, a.version):
+		return fmt.Errorf("%s: was last written by scaffold %s, and this is %s: install that version or a newer one", record.ManifestFile, wrote, a.version)
 	}
 	return nil
 }

@@ -111,7 +111,8 @@ func same(ts *testscript.TestScript, neg bool, args []string, snapshots map[stri
 	}
 }
 
-// below reads all files below dir, with their modes, but git's.
+// below reads all files below dir, with their modes, but git's and what undo
+// reads: only the clone in which a command ran has that.
 func below(dir string) (map[string]string, error) {
 	files := make(map[string]string)
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
@@ -119,7 +120,7 @@ func below(dir string) (map[string]string, error) {
 			return err
 		}
 		if d.IsDir() {
-			if d.Name() == ".git" {
+			if d.Name() == ".git" || d.Name() == "undo" && filepath.Base(filepath.Dir(name)) == ".scaffold" {
 				return fs.SkipDir
 			}
 			return nil

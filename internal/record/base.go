@@ -39,6 +39,8 @@ takes a copy for the real thing.
 	Dir + "/.gitignore": {Data: []byte(`!/base/**
 /stage/
 /done/
+/kept/
+/undo/
 `)},
 }
 
