@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 func defaultEnv(t testing.TB) map[string]string {
 	t.Helper()
 	env := map[string]string{"ADDR": "127.0.0.1:0", "LOG_LEVEL": "WARN"}
+	if _, ok := t.(*testing.B); ok {
+		env["LOG_LEVEL"] = "ERROR" // of engines that the benchmark leaves alone
+	}
 	for _, partEnv := range testEnv {
 		maps.Copy(env, partEnv(t))
 	}

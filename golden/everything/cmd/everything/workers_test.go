@@ -106,7 +106,7 @@ func TestWorkersRefuse(t *testing.T) {
 		"a zero byte":       {`{"kind":"report","args":{"customer":"a\u0000"}}`, http.StatusUnprocessableEntity, "customer"},
 		"a time far off":    {`{"kind":"report","run_at":"9999-12-31T23:59:59-12:00"}`, http.StatusUnprocessableEntity, "run_at: must be"},
 		"a wrong type":      {`{"kind":"invoice","args":[1]}`, http.StatusUnprocessableEntity, "args: a JSON array"},
-		"no such time":      {`{"kind":"report","run_at":"soon"}`, http.StatusBadRequest, ""},
+		"no such time":      {`{"kind":"report","run_at":"soon"}`, http.StatusBadRequest, "run_at: must be an RFC 3339 time"},
 		"an order that was": {workersOrder("A-1"), http.StatusConflict, "A-1"},
 	} {
 		resp, body := workersSubmit(t, s.URL, "", tt.body)

@@ -83,7 +83,7 @@ func New(config Config, log *slog.Logger, registry prometheus.Registerer) (*Queu
 		metrics: newMetrics(),
 		changed: make(chan struct{}, 1),
 	}
-	for _, c := range []prometheus.Collector{q.metrics.dead, q.metrics.requeued, q.metrics.discarded, q.metrics.counts} {
+	for _, c := range []prometheus.Collector{q.metrics.dead, q.metrics.requeued, q.metrics.discarded, q.metrics.overruns, q.metrics.counts} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("dead letter metrics: %w", err)
 		}
@@ -99,6 +99,7 @@ func (q *Queue) Add(source Source) error {
 	}
 	q.metrics.requeued.WithLabelValues(name)
 	q.metrics.discarded.WithLabelValues(name)
+	q.metrics.overruns.WithLabelValues(name)
 	q.sources = append(q.sources, source)
 	slices.SortFunc(q.sources, func(a, b Source) int { return strings.Compare(a.Name(), b.Name()) })
 	return nil
@@ -125,6 +126,13 @@ func (q *Queue) Expect(source string, kinds ...string) {
 func (q *Queue) Died(ctx context.Context, source, kind string, key int64, cause string) {
 	q.log.ErrorContext(ctx, "dead letter", "id", letterID(source, key), "kind", kind, "error", cause)
 	q.metrics.dead.WithLabelValues(source, kind).Inc()
+	q.recount()
+}
+
+// overrun notes that deaths of a source may have gone untold.
+func (q *Queue) overrun(ctx context.Context, source string) {
+	q.log.ErrorContext(ctx, "jobs fail faster than their deaths can be told: dlq_dead_total and the log may lack some, the letters are all there", "source", source)
+	q.metrics.overruns.WithLabelValues(source).Inc()
 	q.recount()
 }
 

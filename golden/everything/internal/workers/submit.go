@@ -104,7 +104,18 @@ type submission struct {
 	// Args are what that kind takes.
 	Args json.RawMessage `json:"args"`
 	// RunAt is when the job is to run, RFC 3339; now, where it is missing or past.
-	RunAt *time.Time `json:"run_at,omitempty"`
+	RunAt *runAt `json:"run_at,omitempty"`
+}
+
+// A runAt is a time whose faults are told by the field's name.
+type runAt struct{ time.Time }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (at *runAt) UnmarshalJSON(text []byte) error {
+	if err := at.Time.UnmarshalJSON(text); err != nil {
+		return httpapi.NewProblem(http.StatusBadRequest, "run_at: must be an RFC 3339 time, such as 2030-01-31T12:00:00Z.")
+	}
+	return nil
 }
 
 // An accepted job is the body of the answer.
@@ -139,6 +150,9 @@ func (p *Pool) Submit(w http.ResponseWriter, r *http.Request) error {
 	if err := p.checkRunAt(s.RunAt, time.Now()); err != nil {
 		return err
 	}
+	if len(r.Header.Values("Idempotency-Key")) > 1 {
+		return httpapi.NewProblem(http.StatusBadRequest, "There is more than one Idempotency-Key; send one.")
+	}
 	key := r.Header.Get("Idempotency-Key")
 	if !validKey(key) {
 		return httpapi.NewProblem(http.StatusBadRequest, fmt.Sprintf("The Idempotency-Key must be printable ASCII, and at most %d bytes.", maxKeyLength))
@@ -166,7 +180,7 @@ func validKey(key string) bool {
 
 // checkRunAt refuses times that nobody means, and that a database or JSON may not
 // be able to tell.
-func (p *Pool) checkRunAt(at *time.Time, now time.Time) error {
+func (p *Pool) checkRunAt(at *runAt, now time.Time) error {
 	if at == nil || at.Unix() >= 0 && !at.After(now.Add(p.config.MaxDelay)) {
 		return nil
 	}
@@ -205,7 +219,7 @@ func (p *Pool) enqueueOnce(ctx context.Context, key string, s submission, prepar
 	}
 	opts := &river.InsertOpts{}
 	if s.RunAt != nil && s.RunAt.After(time.Now()) { // none gets before others by a time that has passed
-		opts.ScheduledAt = *s.RunAt
+		opts.ScheduledAt = s.RunAt.Time
 	}
 	var jobID int64
 	err = database.InTx(ctx, p.db, func(tx database.Tx) error {

@@ -8,12 +8,13 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // DecodeJSON reads the request's body, which must be one JSON value with no
 // field that T lacks. Its error is a [Problem]: 415 for another media type, 413
 // for a body over the server's limit, 400 for the rest, with what is wrong and
-// where.
+// where. A Problem that is the error of a type's own UnmarshalJSON stays as it is.
 func DecodeJSON[T any](r *http.Request) (T, error) {
 	var v T
 	if ct := r.Header.Get("Content-Type"); ct != "" {
@@ -38,11 +39,17 @@ func decodeProblem(err error) *Problem {
 		tooLarge  *http.MaxBytesError
 		syntax    *json.SyntaxError
 		wrongType *json.UnmarshalTypeError
+		wrongTime *time.ParseError
+		problem   *Problem
 	)
 	detail := ""
 	switch {
 	case errors.As(err, &tooLarge):
 		return NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", tooLarge.Limit))
+	case errors.As(err, &problem): // of a type that reads itself
+		return problem
+	case errors.As(err, &wrongTime):
+		detail = "A time in the body is not as in RFC 3339, such as 2030-01-31T12:00:00Z."
 	case errors.Is(err, io.EOF):
 		detail = "The body is empty; send a JSON value."
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -71,8 +72,15 @@ func TestPubsubRoutes(t *testing.T) {
 	mustEqual(t, "id", page.Messages[0].ID, "one")
 	mustEqual(t, "next", page.Next, 3)
 	mustEqual(t, "oldest", page.Oldest, 1)
-	status, _ := get(t, s.URL+"/topics/a.b/messages?after=x")
-	mustEqual(t, "a bad after", status, http.StatusBadRequest)
+	for _, after := range []string{"x", "-1", "18446744073709551615", "18446744073709551616"} {
+		status, body := get(t, s.URL+"/topics/a.b/messages?after="+after)
+		mustEqual(t, body, status, http.StatusBadRequest)
+	}
+	for _, after := range []uint64{3, 4, math.MaxInt64, math.MaxInt64 + 1, math.MaxUint64 - 1} {
+		page := getMessagesPage(t, s.URL, "a.b", after)
+		mustEqual(t, "messages after the last", len(page.Messages), 0)
+		mustEqual(t, "where to go on", page.Next, after)
+	}
 	for _, topic := range []string{"%3E", "a.*", "a.%3E", "a..b"} {
 		status, body := get(t, s.URL+"/topics/"+topic+"/messages")
 		mustEqual(t, topic+" "+body, status, http.StatusBadRequest)

@@ -20,12 +20,17 @@ import (
 type Jobs struct {
 	db     *database.Pool
 	client func() *river.Client[database.Tx]
+	buffer int
 }
+
+// watchBuffer is how many failed attempts may wait for [Jobs.Watch]. The engine
+// tells of up to 5,000 at once.
+const watchBuffer = 10_000
 
 // NewJobs returns the source of dead jobs. client returns the job engine's
 // client, and is called when the engine has started.
 func NewJobs(db *database.Pool, client func() *river.Client[database.Tx]) *Jobs {
-	return &Jobs{db: db, client: client}
+	return &Jobs{db: db, client: client, buffer: watchBuffer}
 }
 
 // JobRetention returns how long the job engine has to keep dead jobs, in its own
@@ -170,11 +175,19 @@ func (j *Jobs) Count(ctx context.Context) (int, time.Time, error) {
 }
 
 // Watch tells the queue of each job that dies in this process, until ctx is
-// done.
+// done. The engine doesn't wait for it: of failures that come faster than they
+// can be told for longer than the buffer bears, some are not told, which is
+// counted and logged. The letters are there all the same.
 func (j *Jobs) Watch(ctx context.Context, queue *Queue) error {
-	failures, cancel := j.client().Subscribe(river.EventKindJobFailed)
+	failures, cancel := j.client().SubscribeConfig(&river.SubscribeConfig{
+		Kinds:    []river.EventKind{river.EventKindJobFailed},
+		ChanSize: j.buffer,
+	})
 	defer cancel()
 	for {
+		if len(failures) == cap(failures) {
+			queue.overrun(ctx, j.Name())
+		}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
@@ -407,4 +409,63 @@ func TestDuplicateIsRefused(t *testing.T) {
 	if n := s.ran(first.Job.ID); n != 3 {
 		t.Errorf("the duplicate ran %d times, want its 3 attempts", n)
 	}
+}
+
+// A log that holds up whoever tells of a dead letter, until it is let go.
+type heldLog struct {
+	slog.Handler
+	entered, release chan struct{}
+	once             *sync.Once
+}
+
+func (heldLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h heldLog) Handle(context.Context, slog.Record) error {
+	h.once.Do(func() { close(h.entered); <-h.release })
+	return nil
+}
+
+// Deaths that come faster than they can be told are not lost in silence.
+func TestWatchCountsWhatItMayHaveMissed(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, defaults(t))
+	jobs := NewJobs(s.jobs.db, s.jobs.client)
+	jobs.buffer = 1
+	log := heldLog{slog.DiscardHandler, make(chan struct{}), make(chan struct{}), new(sync.Once)}
+	queue, err := New(defaults(t), slog.New(log), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := queue.Add(jobs); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	watching.Go(func() { _ = jobs.Watch(ctx, queue) }) // never fails
+	release := sync.OnceFunc(func() { close(log.release) })
+	defer func() { release(); cancel(); watching.Wait() }()
+
+	eventually(t, func() error { // it may not watch yet
+		s.dead(t, order{"unobtainium"})
+		select {
+		case <-log.entered:
+			return nil
+		default:
+			return errors.New("no death was told")
+		}
+	})
+	mayLack := func() float64 { return testutil.ToFloat64(queue.metrics.overruns.WithLabelValues("jobs")) }
+	if n := mayLack(); n != 0 {
+		t.Errorf("%g overruns before there was one", n)
+	}
+	for range 3 {
+		s.dead(t, order{"unobtainium"})
+	}
+	release()
+	eventually(t, func() error {
+		if mayLack() == 0 {
+			return errors.New("deaths were dropped, and it is not counted")
+		}
+		return nil
+	})
 }

@@ -11,6 +11,7 @@ type metrics struct {
 	dead      *prometheus.CounterVec
 	requeued  *prometheus.CounterVec
 	discarded *prometheus.CounterVec
+	overruns  *prometheus.CounterVec
 	counts    *counts
 }
 
@@ -27,6 +28,10 @@ func newMetrics() metrics {
 		discarded: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dlq_discarded_total",
 			Help: "Dead letters that were thrown away by hand.",
+		}, []string{"source"}),
+		overruns: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dlq_overruns_total",
+			Help: "Times that deaths may have gone without being counted or logged; the letters are there.",
 		}, []string{"source"}),
 		counts: &counts{bySource: make(map[string]count)},
 	}

@@ -65,8 +65,9 @@ func TestErrorsBecomeProblems(t *testing.T) {
 }
 
 type order struct {
-	Item  string `json:"item"`
-	Count int    `json:"count"`
+	Item  string    `json:"item"`
+	Count int       `json:"count"`
+	At    time.Time `json:"at,omitzero"`
 }
 
 func TestDecodeJSON(t *testing.T) {
@@ -82,6 +83,7 @@ func TestDecodeJSON(t *testing.T) {
 		"no media type at all": {"json;;", `{}`, 415, `The body is "json;;"; send application/json.`},
 		"an unknown field":     {"", `{"items":"pen"}`, 400, `The field "items" is unknown.`},
 		"a wrong type":         {"", `{"count":"two"}`, 400, "count: a JSON string can't stand here."},
+		"no time":              {"", `{"at":"soon"}`, 400, "A time in the body is not as in RFC 3339, such as 2030-01-31T12:00:00Z."},
 		"no object":            {"", `[]`, 400, "A JSON array can't stand here."},
 		"no JSON":              {"", `{item}`, 400, "The body is no JSON: invalid character 'i' looking for beginning of object key string, at byte 2."},
 		"nothing":              {"", ``, 400, "The body is empty; send a JSON value."},

@@ -73,6 +73,10 @@ func TestSubmitTellsWhatIsWrong(t *testing.T) {
 		{`{"kind":"note","run_at":"1969-12-31T23:59:59Z"}`, 422, "run_at: "},
 		{`{"kind":"note","run_at":"` + time.Now().Add(config.MaxDelay+time.Hour).Format(time.RFC3339) + `"}`, 422, "run_at: "},
 		{`{"kind":"note","run_at":"` + time.Now().Add(config.MaxDelay-time.Hour).Format(time.RFC3339) + `"}`, 202, ""},
+		{`{"kind":"note","run_at":"x"}`, 400, "run_at: must be an RFC 3339 time"},
+		{`{"kind":"note","run_at":"2030-01-31"}`, 400, "run_at: must be an RFC 3339 time"},
+		{`{"kind":"note","run_at":5}`, 400, "run_at: must be an RFC 3339 time"},
+		{`{"kind":"note","run_at":null}`, 202, ""},
 		{`{"kind":"note","args":[1]}`, 422, "args: a JSON array can't stand here."},
 		{`{"kind":"note","args":{"text":1}}`, 422, "args.text: a JSON number can't stand here."},
 		{`{"kind":"note","args":{"colour":1}}`, 422, `args: unknown field \"colour\"`},
@@ -139,5 +143,20 @@ func TestReplayWhenFull(t *testing.T) {
 		if w := post(key, `{"kind":"note"}`); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 			t.Errorf("another with the key %q: %d %s", key, w.Code, w.Body)
 		}
+	}
+}
+
+func TestSubmitTakesOneIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	config := workerstest.Config()
+	config.DrainTimeout = time.Millisecond
+	p, _ := openDesk(t, config)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/jobs", strings.NewReader(`{"kind":"note"}`))
+	r.Header.Add("Idempotency-Key", "a")
+	r.Header.Add("Idempotency-Key", "b")
+	w := httptest.NewRecorder()
+	httpapi.Handler(p.Submit).ServeHTTP(w, r)
+	if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "more than one Idempotency-Key") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
