@@ -1,9 +1,12 @@
 package upload
 
 import (
+	"cmp"
 	"errors"
+	"math"
 	"net/url"
 	"regexp"
+	"strconv"
 	"time"
 
 	"example.com/everything/internal/setting"
@@ -116,6 +119,11 @@ func validEndpoint(variable, value string) error {
 		return nil
 	}
 	u, err := url.Parse(value)
-	ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+	port := ""
+	if err == nil {
+		port = u.Port()
+	}
+	n, portErr := strconv.Atoi(cmp.Or(port, "443"))
+	ok := err == nil && portErr == nil && n >= 1 && n <= math.MaxUint16 && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 	return setting.Check(ok, "%s: must be a URL such as https://s3.example.com, without user and password", variable)
 }

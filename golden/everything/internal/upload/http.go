@@ -97,6 +97,7 @@ func (s *Uploads) handleCreate(w http.ResponseWriter, r *http.Request) error {
 		whole := Part{Number: 1, SHA256: u.SHA256}
 		requests, err := s.Sign(r.Context(), u, []Part{whole})
 		if err != nil {
+			s.abandon(r.Context(), u)
 			return problem(err)
 		}
 		request := viewRequest(0, requests[0])

@@ -134,7 +134,7 @@ type Uploads struct {
 }
 
 // New returns the uploads that config describes. A storage that does not answer
-// is not an error, a bucket that it refuses is.
+// is not an error; a bucket that it refuses is, and so is having no key.
 func New(ctx context.Context, config Config, deps Deps) (*Uploads, error) {
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {
@@ -144,10 +144,16 @@ func New(ctx context.Context, config Config, deps Deps) (*Uploads, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := storage.checkKey(ctx); err != nil {
+		return nil, err
+	}
 	err = storage.check(ctx)
 	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
 	case errors.Is(err, ErrUnavailable):
-		deps.Log.WarnContext(ctx, "the storage of uploads does not answer", "bucket", config.Bucket, "error", err)
+		deps.Log.WarnContext(ctx, "the storage of uploads can't be used now; UPLOAD_S3_ENDPOINT says where it is",
+			"endpoint", config.Endpoint, "bucket", config.Bucket, "error", err)
 	case err != nil:
 		return nil, fmt.Errorf("UPLOAD_S3_BUCKET=%s: %w", config.Bucket, err)
 	}
@@ -200,7 +206,33 @@ func (s *Uploads) Create(ctx context.Context, name, mediaType string, size int64
 	if u.PartSize == 0 {
 		return u, nil
 	}
-	return s.openMultipart(ctx, u)
+	opened, err := s.openMultipart(ctx, u)
+	if err != nil {
+		s.abandon(ctx, u)
+		return Upload{}, err
+	}
+	return opened, nil
+}
+
+// abandonTimeout bounds the note that an upload came to nothing; its caller may
+// be gone.
+const abandonTimeout = 5 * time.Second
+
+// abandon gives up u, which its client never heard of. The storage may have begun
+// a multipart upload before it fell silent: the next sweep removes it.
+func (s *Uploads) abandon(ctx context.Context, u Upload) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+	defer cancel()
+	now := time.Now()
+	changed, err := s.store.apply(ctx, change{
+		id: u.ID, from: Pending, to: Aborted, reason: "it could not be begun", at: now, sweepAt: now,
+	}, func(database.Tx) error { return nil })
+	if err != nil {
+		s.log.WarnContext(ctx, "an upload that could not be begun is left to the sweeper", "upload", u.ID, "error", err)
+	}
+	if changed {
+		s.metrics.finished.WithLabelValues(string(Aborted)).Inc()
+	}
 }
 
 func newUpload(config Config, name, mediaType string, size int64, sha256 string, now time.Time) Upload {

@@ -3,13 +3,16 @@ package upload
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,12 +30,13 @@ import (
 
 // storage is the S3 bucket. All of the AWS SDK stands in this file.
 type storage struct {
-	config  Config
-	client  *s3.Client
-	signer  *s3.PresignClient
-	http    *http.Transport
-	tracer  trace.Tracer
-	metrics metrics
+	config      Config
+	credentials aws.CredentialsProvider
+	client      *s3.Client
+	signer      *s3.PresignClient
+	http        *http.Transport
+	tracer      trace.Tracer
+	metrics     metrics
 }
 
 // What the storage says, beside [ErrUnavailable].
@@ -64,6 +68,14 @@ func newStorage(ctx context.Context, config Config, tracing trace.TracerProvider
 			return nil, fmt.Errorf("AWS configuration: %w", err)
 		}
 	}
+	found := cfg.Credentials
+	cfg.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+		key, err := found.Retrieve(ctx)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", errNoKey, err)
+		}
+		return key, err
+	})
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is documented to be one
 	transport.MaxIdleConnsPerHost = 16
 	options := func(endpoint string) func(*s3.Options) {
@@ -85,12 +97,13 @@ func newStorage(ctx context.Context, config Config, tracing trace.TracerProvider
 		public = config.Endpoint
 	}
 	return &storage{
-		config:  config,
-		client:  s3.NewFromConfig(cfg, options(config.Endpoint)),
-		signer:  s3.NewPresignClient(s3.NewFromConfig(cfg, options(public)), s3.WithPresignExpires(config.URLExpiry)),
-		http:    transport,
-		tracer:  tracing.Tracer("upload"),
-		metrics: m,
+		config:      config,
+		credentials: cfg.Credentials,
+		client:      s3.NewFromConfig(cfg, options(config.Endpoint)),
+		signer:      s3.NewPresignClient(s3.NewFromConfig(cfg, options(public)), s3.WithPresignExpires(config.URLExpiry)),
+		http:        transport,
+		tracer:      tracing.Tracer("upload"),
+		metrics:     m,
 	}, nil
 }
 
@@ -147,12 +160,58 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", errNoObject, err)
 	case code == "InvalidPart": // one was sent again since they were listed
 		return fmt.Errorf("%w: %w", ErrIncomplete, err)
-	case status == 0 || status >= 500 || status == http.StatusTooManyRequests || code == "RequestTimeout":
+	case status == 0:
+		return fmt.Errorf("%w: %s: %w", ErrUnavailable, silence(err), err)
+	case status >= 500 || status == http.StatusTooManyRequests || code == "RequestTimeout":
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case status == http.StatusForbidden || status == http.StatusUnauthorized:
+		return fmt.Errorf("the storage refuses UPLOAD_S3_ACCESS_KEY, or lets it not do this: %w", err)
+	case status == http.StatusMovedPermanently || status == http.StatusTemporaryRedirect:
+		return fmt.Errorf("the bucket is elsewhere, see UPLOAD_S3_REGION: %w", err)
 	case status == http.StatusBadRequest:
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	return err
+}
+
+// errNoKey means that there is nothing to sign with.
+var errNoKey = errors.New("there is no key to sign with")
+
+// silence says why no answer came from the storage. None of these errors holds
+// more of a key than its id.
+func silence(err error) string {
+	var (
+		name   *net.DNSError
+		cert   *tls.CertificateVerificationError
+		record tls.RecordHeaderError
+		alert  tls.AlertError
+		netErr net.Error
+	)
+	switch {
+	case errors.Is(err, errNoKey):
+		return "no key"
+	case errors.As(err, &name):
+		return "its name is not found"
+	case errors.As(err, &cert):
+		return "its certificate is not trusted"
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record), errors.As(err, &alert):
+		return "no TLS connection"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "the connection is refused"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		return "the time is up"
+	}
+	return "the connection broke"
+}
+
+// checkKey reports whether there is a key to sign with.
+func (s *storage) checkKey(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	if _, err := s.credentials.Retrieve(ctx); err != nil {
+		return fmt.Errorf("UPLOAD_S3_ACCESS_KEY and UPLOAD_S3_SECRET_KEY are not set, and the AWS SDK finds no key either (AWS_ACCESS_KEY_ID, a shared configuration, the role of the machine): %w", err)
+	}
+	return nil
 }
 
 // check asks whether the bucket is there and may be used.

@@ -10,8 +10,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -502,11 +505,105 @@ func TestUnavailableStorage(t *testing.T) {
 	}
 }
 
+// What a client never heard of is not left pending: the next sweep removes what
+// the storage may have, and the row goes after its retention.
+func TestCreateLeavesNothingPendingBehind(t *testing.T) {
+	t.Parallel()
+	s := setup(t, nil)
+	alive := s.storage
+	dead, err := newStorage(t.Context(), deadConfig(), noop.NewTracerProvider(), s.metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.storage = dead
+	_, checksum := split(content(2*minPartSize), minPartSize)
+	if _, err := s.Create(t.Context(), "a", "text/plain", 2*minPartSize, checksum); !errors.Is(err, ErrUnavailable) {
+		t.Fatalf("create: %v", err)
+	}
+	now := time.Now()
+	due, err := s.store.due(t.Context(), now, 10)
+	if err != nil || len(due) != 1 || due[0].Status != Aborted || due[0].Reason == "" {
+		t.Fatalf("due: %+v, %v; want the one upload, aborted", due, err)
+	}
+	s.storage = alive
+	for _, at := range []time.Time{now, now.Add(s.config.Retention + time.Minute)} {
+		if err := s.Sweep(t.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Get(t.Context(), due[0].ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("after its retention: %v, want %v", err, ErrNotFound)
+	}
+}
+
+// Why there was no answer is told, and no secret with it.
+func TestSilenceIsToldApart(t *testing.T) {
+	t.Parallel()
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = mute.Close() }) // nothing was written
+	plain := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(plain.Close)
+	own := httptest.NewUnstartedServer(http.NotFoundHandler())
+	own.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	own.StartTLS()
+	t.Cleanup(own.Close)
+	for endpoint, want := range map[string]string{
+		"http://127.0.0.1:1":             "the connection is refused",
+		"http://nothing.invalid":         "its name is not found",
+		"http://" + mute.Addr().String(): "the time is up",
+		own.URL:                          "its certificate is not trusted",
+		strings.Replace(plain.URL, "http:", "https:", 1): "no TLS connection",
+	} {
+		config := testConfig()
+		config.Endpoint, config.Timeout, config.SecretKey = endpoint, 500*time.Millisecond, "do-not-tell"
+		var log bytes.Buffer
+		s, err := New(t.Context(), config, Deps{
+			Database: databasetest.Open(t), Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Metrics: prometheus.NewRegistry(), Tracing: noop.NewTracerProvider(),
+		})
+		if err != nil {
+			t.Errorf("%s: %v", endpoint, err)
+			continue
+		}
+		s.Close()
+		for _, part := range []string{"UPLOAD_S3_ENDPOINT", endpoint, want} {
+			if !strings.Contains(log.String(), part) {
+				t.Errorf("%s: no %q in the log: %s", endpoint, part, log.String())
+			}
+		}
+		if strings.Contains(log.String(), "do-not-tell") {
+			t.Errorf("%s: the secret is in the log: %s", endpoint, log.String())
+		}
+	}
+}
+
+func TestNewWantsAKey(t *testing.T) {
+	for variable, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_PROFILE": "", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_SHARED_CREDENTIALS_FILE": filepath.Join(t.TempDir(), "none"), "AWS_CONFIG_FILE": filepath.Join(t.TempDir(), "none"),
+		"AWS_WEB_IDENTITY_TOKEN_FILE": "", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "",
+	} {
+		t.Setenv(variable, value)
+	}
+	config := testConfig()
+	config.AccessKey, config.SecretKey = "", ""
+	_, err := New(t.Context(), config, Deps{
+		Database: databasetest.Open(t), Log: slog.New(slog.DiscardHandler),
+		Metrics: prometheus.NewRegistry(), Tracing: noop.NewTracerProvider(),
+	})
+	if err == nil || !strings.HasPrefix(err.Error(), "UPLOAD_S3_ACCESS_KEY and UPLOAD_S3_SECRET_KEY are not set") {
+		t.Errorf("new: %v, want the variables named", err)
+	}
+}
+
 func TestNewRefusesAWrongBucketOrKey(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Config){
 		"bucket": func(c *Config) { c.Bucket = "nothing-" + strings.ToLower(rand.Text()) },
-		"key":    func(c *Config) { c.SecretKey += "x" },
+		"key":    func(c *Config) { c.SecretKey += "x" }, // which is named too
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
