@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"cmd/scaffold"},
 	{"internal/cli"},
 	{"internal/ask", "internal/render", "internal/plan", "internal/apply", "internal/record"},
-	{"internal/catalog", "internal/gomod", "internal/merge", "internal/worktree"},
+	{"internal/catalog", "internal/gomod", "internal/merge", "internal/typecheck", "internal/worktree"},
 	{"internal/tree", "templates"},
 }
 

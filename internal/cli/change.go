@@ -254,9 +254,16 @@ func (a *app) change(ctx context.Context, s *service, want record.Manifest, o *c
 
 // carryOut writes a draft, when it is complete and is to be written.
 func (a *app) carryOut(ctx context.Context, d *draft, o *changeOptions, doc *document, title string) (*draft, error) {
-	if o.conflicts != "" {
-		d.plan = d.plan.Resolve(plan.Policy(o.conflicts))
+	policy := func() {
+		if o.conflicts != "" {
+			d.plan = d.plan.Resolve(plan.Policy(o.conflicts))
+		}
 	}
+	policy()
+	if err := a.checkTypes(ctx, d); err != nil {
+		return nil, err
+	}
+	policy()
 	doc.draft(d)
 	if !o.json {
 		a.printDraft(title, d, o.dryRun)

@@ -41,6 +41,7 @@ const (
 	Removed   Reason = "removed"   // the owner edited what the templates have no more
 	Obstacle  Reason = "obstacle"  // a file stands where a directory should, or the reverse
 	CaseClash Reason = "caseclash" // two paths that some file systems take for one
+	Types     Reason = "types"     // the merge fits as text, and does not type-check
 )
 
 // A Policy is a way to decide a conflict.
@@ -48,7 +49,7 @@ type Policy string
 
 // The policies. Mine and Theirs take the whole file.
 const (
-	Markers Policy = "markers" // write both versions between conflict markers
+	Markers Policy = "markers" // write both versions between conflict markers, or what does not type-check
 	Mine    Policy = "mine"    // leave the owner's file as it is
 	Theirs  Policy = "theirs"  // take the templates' file, or its removal
 )
@@ -207,6 +208,21 @@ func (p Plan) ResolvePath(path string, policy Policy) (Plan, error) {
 		return out, nil
 	}
 	return p, fmt.Errorf("%s: has no conflict to decide", path)
+}
+
+// Doubt returns the plan with the merge at path a conflict, because of what a
+// type checker says of it. The receiver is unchanged.
+func (p Plan) Doubt(path, problem string) Plan {
+	out := Plan{Steps: slices.Clone(p.Steps)}
+	for i, s := range out.Steps {
+		if s.Path == path && s.Action == Merge {
+			merged := s.After
+			s.conflict(Types, "you and its template changed it, and the merge does not type-check: "+problem, Mine, Theirs, Markers)
+			s.Conflict.draft = merged
+			out.Steps[i] = s
+		}
+	}
+	return out
 }
 
 func (s Step) decide(policy Policy) Step {

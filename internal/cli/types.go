@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/seed-d146d9dc/scaffold/internal/plan"
+	"github.com/seed-d146d9dc/scaffold/internal/tree"
+	"github.com/seed-d146d9dc/scaffold/internal/typecheck"
+)
+
+// checkTypes makes a conflict of each Go file that both sides changed and whose
+// merge is Go, but no longer type-checks with the rest of its package. Where that
+// can't be found out it is said, and no failure.
+func (a *app) checkTypes(ctx context.Context, d *draft) error {
+	merged := goMerges(d.plan)
+	if len(merged) == 0 || len(d.plan.Conflicts()) > 0 {
+		return nil
+	}
+	var dirs []string
+	for _, p := range merged {
+		if dir := path.Dir(p); !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	after := make(map[string]*tree.File)
+	for _, step := range d.plan.Changes() {
+		after[step.Path] = step.After
+	}
+	problems, err := typecheck.Check(ctx, d.root, dirs, after)
+	var unavailable *typecheck.UnavailableError
+	if errors.As(err, &unavailable) {
+		a.notef("what was merged in %s was not type-checked (%s): run `go vet ./...` afterwards", strings.Join(merged, ", "), unavailable.Why)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, problem := range problems {
+		for _, p := range blamed(merged, problem) {
+			d.plan = d.plan.Doubt(p, problem.String())
+		}
+	}
+	return nil
+}
+
+// goMerges are the paths of the Go files that the plan merges by itself.
+func goMerges(p plan.Plan) []string {
+	var paths []string
+	for _, step := range p.Steps {
+		if step.Action == plan.Merge && step.Decided == "" && plan.KindOf(step.Path) == plan.KindOf("x.go") {
+			paths = append(paths, step.Path)
+		}
+	}
+	return paths
+}
+
+// blamed are the merges that a problem may come from: that of its own file, or
+// else those in its package, or else all.
+func blamed(merged []string, problem typecheck.Problem) []string {
+	if slices.Contains(merged, problem.File) {
+		return []string{problem.File}
+	}
+	near := slices.DeleteFunc(slices.Clone(merged), func(p string) bool { return path.Dir(p) != path.Dir(problem.File) })
+	if len(near) > 0 {
+		return near
+	}
+	return merged
+}

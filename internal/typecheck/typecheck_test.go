@@ -1,0 +1,109 @@
+package typecheck
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-d146d9dc/scaffold/internal/tree"
+)
+
+func file(text string) *tree.File { return &tree.File{Data: []byte(text)} }
+
+// repository writes a module of two packages.
+func repository(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":                  "module acme.com/orders\n\ngo 1.26\n",
+		"cmd/orders/main.go":      "package main\n\nimport \"acme.com/orders/internal/box\"\n\nfunc main() { box.Open(1) }\n",
+		"internal/box/box.go":     "package box\n\nfunc Open(n int) int { return n }\n",
+		"internal/bad/bad.go":     "package bad\n\nvar x int = \"x\"\n",
+		"internal/box/x_test.go":  "package box\n\nimport \"testing\"\n\nfunc TestOpen(t *testing.T) { Open(2) }\n",
+		"internal/box/unused.go":  "package box\n\nfunc unused() {}\n",
+		"internal/tidy/tidy.go":   "package tidy\n",
+		"internal/broken/go.txt":  "not Go\n",
+		"internal/broken/main.go": "package broken\n\nimport _ \"acme.com/nowhere/x\"\n",
+	} {
+		name = filepath.Join(root, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	root := repository(t)
+	for _, tt := range []struct {
+		name  string
+		dirs  []string
+		after map[string]*tree.File
+		want  []Problem
+	}{
+		{"fits", []string{"cmd/orders", "internal/box"}, map[string]*tree.File{
+			"internal/box/box.go": file("package box\n\nfunc Open(n int) int { return n + more }\n"),
+			"internal/box/new.go": file("package box\n\nconst more = 1\n"),
+		}, nil},
+		{"an unknown name", []string{"cmd/orders"}, map[string]*tree.File{
+			"cmd/orders/main.go": file("package main\n\nimport \"acme.com/orders/internal/box\"\n\nfunc main() { box.Close() }\n"),
+		}, []Problem{{"cmd/orders/main.go", 5, "undefined: box.Close"}}},
+		{"in a test", []string{"internal/box"}, map[string]*tree.File{
+			"internal/box/box.go": file("package box\n\nfunc Open(s string) string { return s }\n"),
+		}, []Problem{{"internal/box/x_test.go", 5, "cannot use 2 (untyped int constant) as string value in argument to Open"}}},
+		{"by a file that goes", []string{"internal/tidy"}, map[string]*tree.File{
+			"internal/tidy/tidy.go":  file("package tidy\n\nconst a = b\n"),
+			"internal/tidy/other.go": nil,
+		}, []Problem{{"internal/tidy/tidy.go", 3, "undefined: b"}}},
+		{"broken before", []string{"internal/bad"}, map[string]*tree.File{
+			"internal/bad/more.go": file("package bad\n\nconst a = b\n"),
+		}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := Check(t.Context(), root, tt.dirs, tt.after)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Nothing is said where nothing can be: a dependency that is not at hand is no
+// fault of the code.
+func TestCheckUnavailable(t *testing.T) {
+	t.Parallel()
+	root := repository(t)
+	_, err := Check(t.Context(), root, []string{"internal/broken"}, nil)
+	var unavailable *UnavailableError
+	if !errors.As(err, &unavailable) || !strings.Contains(err.Error(), "acme.com/nowhere/x") {
+		t.Errorf("error %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Check(ended, root, []string{"internal/box"}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestCheckWithoutGo(t *testing.T) {
+	root := repository(t)
+	t.Setenv("PATH", t.TempDir())
+	_, err := Check(t.Context(), root, []string{"internal/box"}, nil)
+	var unavailable *UnavailableError
+	if !errors.As(err, &unavailable) || !strings.Contains(err.Error(), "no go command") {
+		t.Errorf("error %v", err)
+	}
+}
