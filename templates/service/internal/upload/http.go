@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/httpapi"
 )
 
@@ -203,6 +204,10 @@ func problem(err error) error {
 		return httpapi.NewProblem(http.StatusConflict, sentence(err.Error())+" Send what is missing, and complete the upload again.")
 	case errors.Is(err, ErrUnavailable):
 		p := httpapi.NewProblem(http.StatusServiceUnavailable, "The storage does not answer; try again later. Nothing that was sent is lost.")
+		p.RetryAfter = retryAfter
+		return fmt.Errorf("%w (%w)", p, err)
+	case database.IsOutage(err):
+		p := httpapi.NewProblem(http.StatusServiceUnavailable, "Uploads can't be noted at the moment; try again later. Nothing that was sent is lost.")
 		p.RetryAfter = retryAfter
 		return fmt.Errorf("%w (%w)", p, err)
 	case errors.As(err, &wrong):
