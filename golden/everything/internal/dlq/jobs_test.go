@@ -445,7 +445,7 @@ func TestWatchCountsWhatItMayHaveMissed(t *testing.T) {
 	release := sync.OnceFunc(func() { close(log.release) })
 	defer func() { release(); cancel(); watching.Wait() }()
 
-	eventually(t, func() error { // it may not watch yet
+	waittest.Until(t, func() error { // it may not watch yet
 		s.dead(t, order{"unobtainium"})
 		select {
 		case <-log.entered:
@@ -462,7 +462,7 @@ func TestWatchCountsWhatItMayHaveMissed(t *testing.T) {
 		s.dead(t, order{"unobtainium"})
 	}
 	release()
-	eventually(t, func() error {
+	waittest.Until(t, func() error {
 		if mayLack() == 0 {
 			return errors.New("deaths were dropped, and it is not counted")
 		}
