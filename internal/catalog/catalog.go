@@ -109,6 +109,15 @@ type Option struct {
 	Pattern string  `yaml:"pattern" json:"pattern"`
 	Default string  `yaml:"default" json:"default"`
 	Values  []Value `yaml:"values" json:"values"`
+	// Set says what it takes to go over to another value.
+	Set Change `yaml:"set" json:"set"`
+}
+
+// A Change is what it takes to go over to another value of an option in a service
+// that has run, a sentence each.
+type Change struct {
+	ByHand   []string `yaml:"by_hand" json:"by_hand"`     // what its owner has to do
+	ByItself []string `yaml:"by_itself" json:"by_itself"` // what they need not do
 }
 
 // A Value is one of an option's alternatives.

@@ -22,7 +22,7 @@ families:
   - {name: foundation, title: Foundation, summary: s, patterns: [store]}
   - {name: async, title: Async, summary: s, patterns: [jobs, retry, cron]}
 options:
-  - {name: store, title: Store, pattern: store, default: file, values: [{name: file}, {name: server}]}
+  - {name: store, title: Store, pattern: store, default: file, values: [{name: file}, {name: server}], set: {by_hand: [h], by_itself: [i]}}
 `
 
 func manifest(name, family, more string) *fstest.MapFile {
@@ -92,18 +92,19 @@ func TestLoadRefusesWhatDoesNotFitTogether(t *testing.T) {
 		data string
 		want string
 	}{
-		"an unknown key":                {"patterns/jobs.yaml", "name: jobs\nfamily: async\nfiles: [a]\n", "patterns/jobs.yaml: unmarshal errors: line 3: field files not found"},
-		"no YAML":                       {"catalog.yaml", "families: [", "catalog.yaml: line 1"},
-		"a manifest that is not listed": {"patterns/more.yaml", "name: more\n", "patterns/more.yaml: not listed in catalog.yaml"},
-		"another name":                  {"patterns/jobs.yaml", "name: job\nfamily: async\n", `patterns/jobs.yaml: name: "job", listed as "jobs"`},
-		"another family":                {"patterns/jobs.yaml", "name: jobs\nfamily: files\n", `patterns/jobs.yaml: family: "files", listed under "async"`},
-		"no guidance":                   {"patterns/jobs.yaml", "name: jobs\nfamily: async\ntitle: T\nsummary: s\n", "patterns/jobs.yaml: title, summary and all four lines of guidance must be given"},
-		"a requirement listed later":    {"patterns/store.yaml", string(manifest("store", "foundation", "requires: [jobs]").Data), "patterns/store.yaml: requires jobs, which catalog.yaml does not list before it"},
-		"a conflict with nothing":       {"patterns/store.yaml", string(manifest("store", "foundation", "conflicts: [x]").Data), "patterns/store.yaml: names x, which is no pattern"},
-		"two owners of one path":        {"service/cmd/service/Jobs.go", "package main\n", "has two owners"},
-		"a path that Windows refuses":   {"service/aux.go", "package x\n", "device name"},
-		"a default that is no value":    {"catalog.yaml", strings.Replace(index, "default: file", "default: disk", 1), `option store: the default "disk" is none of its values`},
-		"an option of no pattern":       {"catalog.yaml", strings.Replace(index, "pattern: store", "pattern: x", 1), `option store: no pattern "x"`},
+		"an unknown key":                     {"patterns/jobs.yaml", "name: jobs\nfamily: async\nfiles: [a]\n", "patterns/jobs.yaml: unmarshal errors: line 3: field files not found"},
+		"no YAML":                            {"catalog.yaml", "families: [", "catalog.yaml: line 1"},
+		"a manifest that is not listed":      {"patterns/more.yaml", "name: more\n", "patterns/more.yaml: not listed in catalog.yaml"},
+		"another name":                       {"patterns/jobs.yaml", "name: job\nfamily: async\n", `patterns/jobs.yaml: name: "job", listed as "jobs"`},
+		"another family":                     {"patterns/jobs.yaml", "name: jobs\nfamily: files\n", `patterns/jobs.yaml: family: "files", listed under "async"`},
+		"no guidance":                        {"patterns/jobs.yaml", "name: jobs\nfamily: async\ntitle: T\nsummary: s\n", "patterns/jobs.yaml: title, summary and all four lines of guidance must be given"},
+		"a requirement listed later":         {"patterns/store.yaml", string(manifest("store", "foundation", "requires: [jobs]").Data), "patterns/store.yaml: requires jobs, which catalog.yaml does not list before it"},
+		"a conflict with nothing":            {"patterns/store.yaml", string(manifest("store", "foundation", "conflicts: [x]").Data), "patterns/store.yaml: names x, which is no pattern"},
+		"two owners of one path":             {"service/cmd/service/Jobs.go", "package main\n", "has two owners"},
+		"a path that Windows refuses":        {"service/aux.go", "package x\n", "device name"},
+		"a default that is no value":         {"catalog.yaml", strings.Replace(index, "default: file", "default: disk", 1), `option store: the default "disk" is none of its values`},
+		"an option that says not what to do": {"catalog.yaml", strings.Replace(index, "by_hand: [h]", "by_hand: []", 1), `option store: set: say what`},
+		"an option of no pattern":            {"catalog.yaml", strings.Replace(index, "pattern: store", "pattern: x", 1), `option store: no pattern "x"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -121,6 +121,9 @@ func (c *Catalog) checkOptions() error {
 		if !slices.Contains(o.ValueNames(), o.Default) {
 			return fmt.Errorf("catalog.yaml: option %s: the default %q is none of its values", o.Name, o.Default)
 		}
+		if len(o.Set.ByHand) == 0 || len(o.Set.ByItself) == 0 {
+			return fmt.Errorf("catalog.yaml: option %s: set: say what is to be done by hand and what is not", o.Name)
+		}
 		for _, v := range o.Values {
 			if other, ok := owner[v.Name]; ok {
 				return fmt.Errorf("catalog.yaml: %s is a value of both %s and %s", v.Name, other, o.Name)

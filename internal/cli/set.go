@@ -6,6 +6,8 @@ import (
 	"maps"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed-d146d9dc/scaffold/internal/catalog"
 )
 
 type setOptions struct {
@@ -66,7 +68,26 @@ func runSet(ctx context.Context, a *app, o *setOptions, doc *document) error {
 	d, err := a.change(ctx, s, want, &o.changeOptions, doc, fmt.Sprintf("%s: setting %s", s.manifest.Name, optionsLine(set)))
 	if err == nil && d != nil && !o.json {
 		a.printDone(c, d)
-		a.printf("What the service has stored under %s was not moved.\n", optionsLine(before.Options))
+		a.printMoves(c, before, set)
 	}
 	return err
+}
+
+// printMoves says what a change of options leaves to the owner, and what not.
+func (a *app) printMoves(c *catalog.Catalog, before catalog.Selection, set map[string]string) {
+	for _, option := range c.Options {
+		value, ok := set[option.Name]
+		was, had := before.Options[option.Name]
+		if !ok || !had || was == value {
+			continue
+		}
+		a.printf("\nFrom %s=%s to %s, by hand:\n", option.Name, was, value)
+		for _, line := range option.Set.ByHand {
+			a.printf("  - %s\n", line)
+		}
+		a.printf("By itself:\n")
+		for _, line := range option.Set.ByItself {
+			a.printf("  - %s\n", line)
+		}
+	}
 }
