@@ -7,6 +7,7 @@
 package devs3
 
 import (
+	"context"
 	"errors"
 	"net"
 
@@ -34,7 +35,7 @@ func (c Config) Validate() error {
 	}
 	host, port, err := net.SplitHostPort(c.Addr)
 	if err == nil {
-		_, err = net.LookupPort("tcp", port)
+		_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port) // asks no server
 	}
 	ip := net.ParseIP(host)
 	return errors.Join(
