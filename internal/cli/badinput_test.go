@@ -101,7 +101,7 @@ func TestBadInput(t *testing.T) {
 		// scaffold.yaml.
 		{"an unknown key", inService(edit("scaffold.yaml", "patterns:", "pattern:")), add, 2, []string{"orders/scaffold.yaml:5: unknown key", "remove it"}},
 		{"no YAML", inService(edit("scaffold.yaml", "name:", "name")), add, 2, []string{"orders/scaffold.yaml:", "take the file back from git"}},
-		{"an unknown pattern in it", inService(edit("scaffold.yaml", "patterns: []", "patterns:\n  - worker")), add, 2, []string{"scaffold.yaml: worker: no such pattern", "did you mean workers?"}},
+		{"an unknown pattern in it", inService(edit("scaffold.yaml", "patterns:", "patterns:\n  - worker")), add, 2, []string{"scaffold.yaml: worker: no such pattern", "did you mean workers?"}},
 		{"a bad name in it", inService(edit("scaffold.yaml", "name: orders", "name: ../orders")), add, 2, []string{`scaffold.yaml: "../orders"`}},
 		{"a bad module path in it", inService(edit("scaffold.yaml", "module: example.com/orders", "module: example.com//orders")), add, 2, []string{`scaffold.yaml: "example.com//orders"`}},
 		{"a newer scaffold's", inService(edit("scaffold.yaml", "builtin: "+version, "builtin: v99.1.0")), add, 1,

@@ -53,6 +53,9 @@ func runCheck(ctx context.Context, a *app, o *checkOptions, doc *document) error
 	if err != nil {
 		return err
 	}
+	if !o.json {
+		a.noteUnwired(d)
+	}
 	drift, own := 0, 0
 	for _, step := range d.plan.Steps {
 		switch {

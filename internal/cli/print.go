@@ -117,6 +117,7 @@ func tally(p plan.Plan) string {
 func (a *app) printDone(c *catalog.Catalog, d *draft) {
 	a.printf("Done: %s.\n", tally(d.plan))
 	a.printMarked(d)
+	a.noteUnwired(d)
 	a.printEngines(c, d.selection)
 }
 

@@ -126,7 +126,7 @@ func (d *document) topLevel(top *yaml.Node) error {
 var examples = map[string]string{
 	keyName:     "as in `name: orders`",
 	keyModule:   "as in `module: acme.com/orders`",
-	keyPatterns: "`patterns: []` if there are none",
+	keyPatterns: "`patterns:` with nothing below if there are none",
 	keyPacks:    "`packs: {builtin: …}` stands in git's history of this file",
 }
 
@@ -184,13 +184,16 @@ func (d *document) token(n *yaml.Node) (start, end int, ok bool) {
 }
 
 func (d *document) patterns(n *yaml.Node) error {
+	d.Patterns = []string{}
+	if n.Tag == "!!null" && n.Value == "" && n.Anchor == "" {
+		return nil
+	}
 	if n.Kind != yaml.SequenceNode {
-		return d.errorf(n, "patterns must be a list (one a line, as in `- sse`; `patterns: []` if there are none)")
+		return d.errorf(n, "patterns must be a list (one a line, as in `- sse`, and nothing if there are none)")
 	}
 	if err := d.block(keyPatterns, n, "- "+"sse"); err != nil {
 		return err
 	}
-	d.Patterns = []string{}
 	for _, item := range n.Content {
 		p, err := d.text("a pattern", item)
 		if err != nil {

@@ -155,7 +155,7 @@ module: acme.com/new-orders
 packs:
   builtin: v0.2.0   # pinned
 
-patterns: []   # what we use
+patterns:   # what we use
     # jobs
 
 options: {}

@@ -53,11 +53,9 @@ func (m Manifest) text() []byte {
 	var b strings.Builder
 	b.WriteString(header)
 	fmt.Fprintf(&b, "%s: %s\n%s: %s\n", keyName, quote(m.Name), keyModule, quote(m.Module))
-	if len(m.Patterns) == 0 {
-		fmt.Fprintf(&b, "%s: []\n", keyPatterns)
-	} else {
-		fmt.Fprintf(&b, "%s:\n", keyPatterns)
-	}
+	// No brackets where there are none: two branches that add their first
+	// patterns both leave this line alone.
+	fmt.Fprintf(&b, "%s:\n", keyPatterns)
 	for _, p := range m.Patterns {
 		fmt.Fprintf(&b, "  - %s\n", quote(p))
 	}
@@ -173,12 +171,16 @@ func (e *editor) entries(key string, starts, ends []*yaml.Node, want []string, p
 }
 
 // brackets puts the brackets of an empty list behind its key, or takes them out.
+// Patterns need none.
 func (e *editor) brackets(key string, put bool) {
 	pair := "{}"
+	k, v := e.keys[key], e.vals[key]
 	if key == keyPatterns {
+		if put || v.Kind != yaml.SequenceNode {
+			return
+		}
 		pair = "[]"
 	}
-	k, v := e.keys[key], e.vals[key]
 	if put {
 		_, end, _ := e.token(k)
 		line := e.lines[k.Line-1]

@@ -1,0 +1,28 @@
+package cli
+
+import "regexp"
+
+// partLine is a line of the list of parts in a service's app.go.
+var partLine = regexp.MustCompile(`(?m)^\s*(\{"([a-z0-9_]+)", (a\.setup\w+)\},)$`)
+
+// noteUnwired tells which parts of the service its app.go does not set up, though
+// the templates' does: the owner took them out, or took one side of a merge.
+func (a *app) noteUnwired(d *draft) {
+	name := "cmd/" + d.want.Name + "/app.go"
+	next, ok := d.next[name]
+	if !ok {
+		return
+	}
+	stands := next
+	if step, ok := d.plan.Step(name); ok {
+		if step.After == nil {
+			return
+		}
+		stands = *step.After
+	}
+	for _, m := range partLine.FindAllSubmatch(next.Data, -1) {
+		if !regexp.MustCompile(regexp.QuoteMeta(string(m[3])) + `\b`).Match(stands.Data) {
+			a.notef("%s: does not set up %s: put `%s` among its parts, unless you left it out on purpose", name, m[2], m[1])
+		}
+	}
+}
