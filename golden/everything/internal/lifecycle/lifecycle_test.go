@@ -166,3 +166,17 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+// A starter that is cut off because the group is told to stop is no failure.
+func TestStoppedWhileStarting(t *testing.T) {
+	t.Parallel()
+	g := lifecycle.New(lifecycle.Config{ShutdownTimeout: time.Second}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	closed := false
+	g.OnStop("first", func(context.Context) error { closed = true; return nil })
+	g.OnStart("first", func(ctx context.Context) error { cancel(); return ctx.Err() })
+	g.Go("runner", func(context.Context) error { t.Error("the runner was started"); return nil })
+	if err := g.Run(ctx); err != nil || !closed {
+		t.Errorf("run: %v, closed: %t", err, closed)
+	}
+}

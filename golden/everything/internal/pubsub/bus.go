@@ -50,7 +50,7 @@ func Open(ctx context.Context, config Config, log *slog.Logger, registry prometh
 	b.metrics = newMetrics(registry, b.connected)
 	ctx, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
 	defer cancel()
-	if err := b.connect(); err != nil {
+	if err := b.connect(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.createStream(ctx); err != nil {
@@ -59,7 +59,8 @@ func Open(ctx context.Context, config Config, log *slog.Logger, registry prometh
 	return b, nil
 }
 
-func (b *Bus) connect() error {
+func (b *Bus) connect(ctx context.Context) error {
+	dialer := &startDialer{ctx: ctx}
 	options := []nats.Option{
 		nats.Name("service"),
 		nats.Timeout(b.config.ConnectTimeout),
@@ -85,6 +86,10 @@ func (b *Bus) connect() error {
 	} else if b.config.Credentials != "" {
 		options = append(options, nats.UserCredentials(b.config.Credentials))
 	}
+	if b.server == nil {
+		options = append(options, nats.SetCustomDialer(dialer))
+	}
+	defer dialer.started()
 	conn, err := nats.Connect(url, options...)
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: connect to NATS: %w", where, err), b.server.stop())
@@ -162,9 +167,16 @@ func (b *Bus) restoreStream(ctx context.Context) error {
 	return err
 }
 
+// leaveTimeout is how long a server may take to answer when the bus closes.
+const leaveTimeout = 2 * time.Second
+
 // Close lets the messages that have arrived be handled, closes the connection
 // and stops the server of this process. It gives up waiting when ctx is done.
 func (b *Bus) Close(ctx context.Context) error {
+	if b.server == nil && (!b.conn.IsConnected() || b.conn.FlushTimeout(leaveTimeout) != nil) {
+		b.conn.Close() // there is nobody to say goodbye to
+		return nil
+	}
 	err := b.conn.Drain()
 	if err == nil {
 		select {

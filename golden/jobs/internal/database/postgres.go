@@ -90,9 +90,21 @@ func Ping(ctx context.Context, pool *Pool) error {
 	return pool.Ping(ctx)
 }
 
-// Close waits for the connections in use and closes the pool.
+// closeTimeout is how long a server may take to take leave.
+const closeTimeout = 2 * time.Second
+
+// Close waits for the connections in use and closes the pool. Connections to a
+// server that does not answer are left to the end of the process.
 func Close(pool *Pool) error {
-	pool.Close()
+	closed := make(chan struct{})
+	go func() { pool.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(closeTimeout):
+		if n := pool.Stat().AcquiredConns(); n > 0 {
+			return fmt.Errorf("%d connections were still in use", n)
+		}
+	}
 	return nil
 }
 

@@ -56,7 +56,8 @@ type Config struct {
 	// Then they are cancelled, and run again elsewhere. It is at most
 	// SHUTDOWN_TIMEOUT.
 	DrainTimeout time.Duration `env:"WORKERS_DRAIN_TIMEOUT" envDefault:"10s"`
-	// EnqueueTimeout is how long POST /jobs waits for the database.
+	// EnqueueTimeout is how long POST /jobs waits for the database, and how long
+	// the pool does at the end, when its last job has returned.
 	EnqueueTimeout time.Duration `env:"WORKERS_ENQUEUE_TIMEOUT" envDefault:"5s"`
 	// KeyTTL is how long an Idempotency-Key is remembered.
 	KeyTTL time.Duration `env:"WORKERS_KEY_TTL" envDefault:"24h"`
@@ -275,7 +276,8 @@ func (p *Pool) Drain() {
 }
 
 // Stop waits until the running jobs have ended, cancels them when the drain
-// timeout is over, and returns when all have returned or ctx is done. A job that
+// timeout is over, and returns when all have returned or ctx is done. It does not wait longer than
+// EnqueueTimeout for a database that does not answer. A job that
 // was cancelled so runs again, elsewhere or after the next start, and the
 // attempt is not counted. Stop does nothing on a pool that was not started.
 func (p *Pool) Stop(ctx context.Context) error {
@@ -284,10 +286,43 @@ func (p *Pool) Stop(ctx context.Context) error {
 	}
 	p.cancel()
 	p.sampler.Wait()
-	if err := p.client.Stop(ctx); err != nil {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { p.cutOff(ctx, cancel) })
+	err := p.client.Stop(ctx)
+	cancel(nil)
+	watch.Wait()
+	if errors.Is(context.Cause(ctx), errSilent) {
+		p.log.WarnContext(ctx, "workers: stopped without the database, which does not answer; another instance finds out by itself")
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("jobs still run, and will run again elsewhere: %w", err)
 	}
 	return nil
+}
+
+var errSilent = errors.New("the database does not answer")
+
+// cutOff calls cancel when no job runs and the engine still has not stopped for
+// as long as the database may take: it would go on trying to tell it.
+func (p *Pool) cutOff(ctx context.Context, cancel context.CancelCauseFunc) {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			if p.observe.working.Load() > 0 {
+				last = now
+			}
+			if now.Sub(last) > p.config.EnqueueTimeout {
+				cancel(errSilent)
+				return
+			}
+		}
+	}
 }
 
 // Client returns River's client, for what a Pool has no method for. It is nil

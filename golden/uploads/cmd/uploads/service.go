@@ -63,7 +63,12 @@ func (a *App) run(ctx context.Context, getenv func(string) string, parts []part,
 		return err
 	}
 	for i, p := range parts {
-		if err := starts[i](ctx); err != nil {
+		err := starts[i](ctx)
+		if ctx.Err() != nil { // told to stop before it stood; the part may have been cut off
+			a.log.InfoContext(ctx, "stopping", "starting", p.name, "error", err)
+			return a.life.Stop(ctx)
+		}
+		if err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", p.name, err), a.life.Stop(ctx))
 		}
 	}

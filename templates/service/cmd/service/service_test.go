@@ -86,6 +86,38 @@ func TestPanicIsAnsweredAndCounted(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
+// Told to stop while a part is still starting, the service closes those that
+// stand, and that is no failure.
+func TestStopWhileStarting(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	app := newApp(t.Output())
+	closed := false
+	parts := []part{
+		{"first", func(*settings) start {
+			return func(context.Context) error {
+				app.life.OnStop("first", func(context.Context) error { closed = true; return nil })
+				return nil
+			}
+		}},
+		{"second", func(*settings) start {
+			return func(ctx context.Context) error { cancel(); <-ctx.Done(); return ctx.Err() }
+		}},
+		{"third", func(*settings) start {
+			return func(context.Context) error {
+				t.Error("a part was started after the service was told to stop")
+				return nil
+			}
+		}},
+	}
+	env := map[string]string{"ADDR": "127.0.0.1:0", "LOG_LEVEL": "WARN"}
+	if err := app.run(ctx, func(key string) string { return env[key] }, parts, t.Output()); err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if !closed {
+		t.Error("the first part was not closed")
+	}
+}
+
 type lineWriter chan string
 
 func (w lineWriter) Write(p []byte) (int, error) {

@@ -131,12 +131,17 @@ func (g *Group) Check(ctx context.Context) map[string]error {
 
 // Run calls the starters and then starts the runners, each in the order in
 // which they were registered, waits until ctx is done or a runner returns, and
-// then stops the group as [Group.Stop] does. Where a starter fails no runner is
-// started. Run returns the error of that starter, those of the runners that
+// then stops the group as [Group.Stop] does. Where a starter fails, or ctx is done
+// before the last, no runner is started. Run returns the error of that starter, those of the runners that
 // ended before they were told, and those of Stop.
 func (g *Group) Run(ctx context.Context) error {
 	for _, s := range g.starts {
-		if err := s.run(ctx); err != nil {
+		err := s.run(ctx)
+		if ctx.Err() != nil {
+			g.log.Info("stopping", "starting", s.name, "error", err)
+			return g.Stop(ctx)
+		}
+		if err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", s.name, err), g.Stop(ctx))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -84,6 +85,7 @@ type observer struct {
 	river.MiddlewareDefaults
 	metrics *metrics
 	tracer  trace.Tracer
+	working atomic.Int64 // jobs that run
 }
 
 func newObserver(m *metrics, tracing trace.TracerProvider) *observer {
@@ -153,6 +155,7 @@ func (o *observer) Work(ctx context.Context, job *rivertype.JobRow, inner func(c
 	o.metrics.wait.WithLabelValues(job.Kind).Observe(max(0, start.Sub(job.ScheduledAt).Seconds()))
 	running := o.metrics.running.WithLabelValues(job.Kind)
 	running.Inc()
+	o.working.Add(1)
 	// The job may run long after the request: a trace of its own, linked to it.
 	workCtx, span := o.tracer.Start(ctx, "job "+job.Kind,
 		trace.WithNewRoot(),
@@ -162,6 +165,7 @@ func (o *observer) Work(ctx context.Context, job *rivertype.JobRow, inner func(c
 	outcome := failure(job) // what it stays when the job panics
 	defer func() {
 		running.Dec()
+		o.working.Add(-1)
 		o.metrics.duration.WithLabelValues(job.Kind).Observe(time.Since(start).Seconds())
 		o.metrics.finished.WithLabelValues(job.Kind, outcome).Inc()
 		span.SetAttributes(attribute.String("job.outcome", outcome))
