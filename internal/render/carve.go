@@ -18,6 +18,8 @@ import (
 type carver struct {
 	selection catalog.Selection
 	tags      map[string]bool
+	// place is where a library comes; of a service it is nil.
+	place *Place
 }
 
 func newCarver(c *catalog.Catalog, s catalog.Selection) carver {
@@ -38,6 +40,9 @@ func tags(c *catalog.Catalog, s catalog.Selection) map[string]bool {
 
 // path returns where a template's file stands in the user's service.
 func (c carver) path(name string) string {
+	if c.place != nil {
+		return c.place.path(name)
+	}
 	name = strings.TrimSuffix(name, templateSuffix)
 	if rest, ok := strings.CutPrefix(name, "cmd/service/"); ok {
 		return "cmd/" + c.selection.Name + "/" + rest
@@ -61,7 +66,11 @@ func (c carver) file(f catalog.File, v *view) ([]byte, error) {
 				return nil, err
 			}
 		}
-		return c.goFile(data)
+		data, err := c.goFile(data)
+		if err == nil && data != nil && c.place != nil {
+			data, err = c.place.goFile(name, data)
+		}
+		return data, err
 	case ".md":
 		return c.page(f.Data), nil
 	}
@@ -79,6 +88,9 @@ func (c carver) has(f catalog.File) (bool, error) {
 
 // page puts the user's names where a page has the template's.
 func (c carver) page(data []byte) []byte {
+	if c.place != nil {
+		return c.place.page(data)
+	}
 	return bytes.ReplaceAll(data, []byte("cmd/service"), []byte("cmd/"+c.selection.Name))
 }
 
@@ -111,10 +123,18 @@ func (c carver) goFile(data []byte) ([]byte, error) {
 		}
 		start, end := fset.Position(spec.Path.Pos()).Offset, fset.Position(spec.Path.End()).Offset
 		out = append(out, data[done:start]...)
-		out = strconv.AppendQuote(out, c.selection.Module+"/"+rest)
+		out = strconv.AppendQuote(out, c.importPath(rest))
 		done = end
 	}
 	return append(out, data[done:]...), nil
+}
+
+// importPath returns the import path of the template's package below its module.
+func (c carver) importPath(below string) string {
+	if c.place != nil {
+		return c.place.importPath(below)
+	}
+	return c.selection.Module + "/" + below
 }
 
 // constrain evaluates the build constraint as far as it speaks of options. It

@@ -26,7 +26,7 @@ func Render(c *catalog.Catalog, s catalog.Selection) (tree.Tree, error) {
 	out := make(tree.Tree)
 	var texts []catalog.File
 	for _, f := range c.Files {
-		if !selected(f, s) {
+		if !selected(f, s) || !inService(f) {
 			continue
 		}
 		if isText(f) {
@@ -68,7 +68,7 @@ func Paths(c *catalog.Catalog, s catalog.Selection) (map[string]bool, error) {
 	view := newView(c, s)
 	out := map[string]bool{"go.mod": true, "go.sum": true}
 	for _, f := range c.Files {
-		if !selected(f, s) {
+		if !selected(f, s) || !inService(f) {
 			continue
 		}
 		var there bool

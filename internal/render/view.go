@@ -31,6 +31,11 @@ type view struct {
 	Imports []string
 	// Engines are the servers that the selected patterns can run on.
 	Engines []catalog.Engine
+	// Library is the name of the package that the wiring is, and "" where it is
+	// a command.
+	Library string
+	// Routes are those of the selected patterns.
+	Routes []Route
 
 	options map[string]string
 	root    *template.Template // has the functions
@@ -44,7 +49,7 @@ type Part struct{ Name, Setup string }
 
 func newView(c *catalog.Catalog, s catalog.Selection) *view {
 	v := &view{
-		Name: s.Name, Module: s.Module, Parts: parts(c, s), options: s.Options,
+		Name: s.Name, Module: s.Module, Parts: parts(c, s), Routes: Routes(c, s), options: s.Options,
 		root: template.New("").Option("missingkey=error").Funcs(functions()),
 	}
 	for _, name := range s.Patterns {

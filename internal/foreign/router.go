@@ -1,0 +1,287 @@
+package foreign
+
+import (
+	"go/ast"
+	"go/token"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Router is a library that leads requests to handlers. A later one does more
+// for its user, and counts where two are imported.
+type Router int
+
+// The routers.
+const (
+	NetHTTP Router = iota
+	Gorilla
+	Chi
+	Echo
+	Gin
+)
+
+// String returns the router's name.
+func (r Router) String() string {
+	return [...]string{"net/http", "gorilla/mux", "chi", "echo", "gin"}[r]
+}
+
+// routers say by what a router is known, how one is made, and of which types it
+// is handed on.
+var routers = [...]struct {
+	path  *regexp.Regexp
+	makes []string
+	types []string
+}{
+	NetHTTP: {regexp.MustCompile(`^net/http$`), []string{"NewServeMux"}, []string{"ServeMux"}},
+	Gorilla: {regexp.MustCompile(`^github\.com/gorilla/mux$`), []string{"NewRouter"}, []string{"Router"}},
+	Chi:     {regexp.MustCompile(`^github\.com/go-chi/chi(/v\d+)?$`), []string{"NewRouter", "NewMux"}, []string{"Router", "Mux"}},
+	Echo:    {regexp.MustCompile(`^github\.com/labstack/echo(/v\d+)?$`), []string{"New"}, []string{"Echo", "Group"}},
+	Gin:     {regexp.MustCompile(`^github\.com/gin-gonic/gin$`), []string{"Default", "New"}, []string{"Engine", "RouterGroup", "IRouter", "IRoutes"}},
+}
+
+func routerOf(imp string) (Router, bool) {
+	for r := range routers {
+		if routers[r].path.MatchString(imp) {
+			return Router(r), true
+		}
+	}
+	return 0, false
+}
+
+// localName returns the name that a file knows an import by: for a library with a
+// major version as its last element, the one before.
+func localName(spec *ast.ImportSpec, imp string) string {
+	if spec.Name != nil {
+		return spec.Name.Name
+	}
+	base := path.Base(imp)
+	if majorVersion.MatchString(base) {
+		base = path.Base(path.Dir(imp))
+	}
+	return base
+}
+
+var majorVersion = regexp.MustCompile(`^v\d+$`)
+
+// routersByName returns the routers that a file imports, by their local names,
+// with the import path of each.
+func routersByName(file *ast.File) map[string]Router {
+	names := make(map[string]Router)
+	for _, spec := range file.Imports {
+		imp, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			continue
+		}
+		if r, ok := routerOf(imp); ok {
+			names[localName(spec, imp)] = r
+		}
+	}
+	return names
+}
+
+// A creation is a statement that gives a variable a new router.
+type creation struct {
+	router Router
+	name   string // of the variable, as in r or s.router
+	stmt   ast.Stmt
+	// in is the list of statements that stmt is one of.
+	in []ast.Stmt
+	// fn is the type of the innermost function that it is in.
+	fn *ast.FuncType
+	// body is that function's body.
+	body *ast.BlockStmt
+}
+
+// creations returns the routers that fn makes, in the order of their places, or,
+// where it makes none but has handlers for the default mux, that.
+func creations(file *ast.File, fn function) []creation {
+	names := routersByName(file)
+	var found, defaults []creation
+	walk(fn.node, func(in []ast.Stmt, stmt ast.Stmt, ft *ast.FuncType, body *ast.BlockStmt) {
+		at := creation{stmt: stmt, in: in, fn: ft, body: body}
+		switch s := stmt.(type) {
+		case *ast.AssignStmt:
+			if len(s.Rhs) == 1 && len(s.Lhs) >= 1 {
+				if r, ok := makes(s.Rhs[0], names); ok {
+					at.router, at.name = r, expression(s.Lhs[0])
+					found = append(found, at)
+				}
+			}
+		case *ast.DeclStmt:
+			gen, ok := s.Decl.(*ast.GenDecl)
+			if !ok || gen.Tok != token.VAR {
+				return
+			}
+			for _, spec := range gen.Specs {
+				if v, ok := spec.(*ast.ValueSpec); ok && len(v.Values) == 1 {
+					if r, ok := makes(v.Values[0], names); ok {
+						at.router, at.name = r, v.Names[0].Name
+						found = append(found, at)
+					}
+				}
+			}
+		case *ast.ExprStmt:
+			call, ok := s.X.(*ast.CallExpr)
+			if !ok {
+				return
+			}
+			pkg, name := selector(call.Fun)
+			if r, ok := names[pkg]; ok && r == NetHTTP && (name == "Handle" || name == "HandleFunc") {
+				at.router, at.name = NetHTTP, pkg+".DefaultServeMux"
+				defaults = append(defaults, at)
+			}
+		}
+	})
+	found = slices.DeleteFunc(found, func(c creation) bool { return c.name == "" || c.name == "_" })
+	if len(found) == 0 && len(defaults) > 0 {
+		return defaults[:1]
+	}
+	return found
+}
+
+// makes reports whether an expression is a new router.
+func makes(expr ast.Expr, names map[string]Router) (Router, bool) {
+	for {
+		// As in mux.NewRouter().StrictSlash(true).
+		call, ok := expr.(*ast.CallExpr)
+		if !ok {
+			return 0, false
+		}
+		pkg, name := selector(call.Fun)
+		if r, ok := names[pkg]; ok && slices.Contains(routers[r].makes, name) {
+			return r, true
+		}
+		sel, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok || name == "Group" || name == "Route" {
+			return 0, false
+		}
+		expr = sel.X
+	}
+}
+
+// selector splits x.y; x is "" unless it is a name.
+func selector(expr ast.Expr) (x, y string) {
+	sel, ok := expr.(*ast.SelectorExpr)
+	if !ok {
+		return "", ""
+	}
+	if id, ok := sel.X.(*ast.Ident); ok {
+		x = id.Name
+	}
+	return x, sel.Sel.Name
+}
+
+// expression writes a name or a selection of fields; "" for anything else.
+func expression(expr ast.Expr) string {
+	switch x := expr.(type) {
+	case *ast.Ident:
+		return x.Name
+	case *ast.SelectorExpr:
+		if left := expression(x.X); left != "" {
+			return left + "." + x.Sel.Name
+		}
+	}
+	return ""
+}
+
+// walk visits every statement below node, with the list that it stands in and
+// the innermost function around it.
+func walk(node ast.Node, visit func(in []ast.Stmt, stmt ast.Stmt, fn *ast.FuncType, body *ast.BlockStmt)) {
+	var within func(n ast.Node, fn *ast.FuncType, body *ast.BlockStmt)
+	list := func(stmts []ast.Stmt, fn *ast.FuncType, body *ast.BlockStmt) {
+		for _, s := range stmts {
+			if fn != nil {
+				visit(stmts, s, fn, body)
+			}
+			within(s, fn, body)
+		}
+	}
+	within = func(n ast.Node, fn *ast.FuncType, body *ast.BlockStmt) {
+		ast.Inspect(n, func(m ast.Node) bool {
+			switch x := m.(type) {
+			case *ast.FuncDecl:
+				if x.Body != nil && m != n {
+					within(x, x.Type, x.Body)
+					return false
+				}
+				fn, body = x.Type, x.Body
+			case *ast.FuncLit:
+				list(x.Body.List, x.Type, x.Body)
+				return false
+			case *ast.BlockStmt:
+				list(x.List, fn, body)
+				return false
+			case *ast.CaseClause:
+				list(x.Body, fn, body)
+				return false
+			case *ast.CommClause:
+				list(x.Body, fn, body)
+				return false
+			}
+			return true
+		})
+	}
+	within(node, nil, nil)
+}
+
+// handed returns the parameter, or the receiver's field, by which a function is
+// handed a router: a variable that holds one without being made there.
+func handed(file *ast.File, fn *ast.FuncDecl) (Router, string, bool) {
+	names := routersByName(file)
+	for _, field := range fn.Type.Params.List {
+		typ := field.Type
+		if star, ok := typ.(*ast.StarExpr); ok {
+			typ = star.X
+		}
+		pkg, name := selector(typ)
+		r, ok := names[pkg]
+		if ok && slices.Contains(routers[r].types, name) && len(field.Names) == 1 && field.Names[0].Name != "_" {
+			return r, field.Names[0].Name, true
+		}
+	}
+	return 0, "", false
+}
+
+// Mount returns the lines that lead the routes of app, a variable that holds a
+// library, from the router to it.
+func Mount(r Router, router, app string) []string {
+	return mount(r, packageNames[r], router, app)
+}
+
+// packageNames are the names of the routers' packages.
+var packageNames = [...]string{NetHTTP: "http", Gorilla: "mux", Chi: "chi", Echo: "echo", Gin: "gin"}
+
+func mount(r Router, pkg, router, app string) []string {
+	var call string
+	switch r {
+	case Gin:
+		call = "$.Handle(route.Method, route.Colons(), PKG.WrapH(@.Handler()))"
+	case Echo:
+		call = "$.Add(route.Method, route.Colons(), PKG.WrapHandler(@.Handler()))"
+	case Chi:
+		call = "$.Method(route.Method, route.Path, @.Handler())"
+	case Gorilla:
+		call = "$.Handle(route.Path, @.Handler()).Methods(route.Method)"
+	default:
+		call = `$.Handle(route.Method+" "+route.Path, @.Handler())`
+	}
+	call = strings.NewReplacer("$", router, "@", app, "PKG", pkg).Replace(call)
+	return []string{"for _, route := range " + app + ".Routes() {", "\t" + call, "}"}
+}
+
+// Generic returns the wiring where no place for it is known: for a variable of
+// the router's usual name, in a main function.
+func Generic(r Router, lib Library) []string {
+	router := [...]string{NetHTTP: "mux", Gorilla: "r", Chi: "r", Echo: "e", Gin: "r"}[r]
+	return append([]string{
+		"added, err := " + lib.Package + ".New(context.Background(), os.Getenv, slog.Default())",
+		"if err != nil {",
+		"\tlog.Fatal(err)",
+		"}",
+		"added.Start(context.Background())",
+		"defer added.Close()",
+	}, Mount(r, router, "added")...)
+}
