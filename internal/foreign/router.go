@@ -278,10 +278,12 @@ func Generic(r Router, lib Library) []string {
 	router := [...]string{NetHTTP: "mux", Gorilla: "r", Chi: "r", Echo: "e", Gin: "r"}[r]
 	return append([]string{
 		"added, err := " + lib.Package + ".New(context.Background(), os.Getenv, slog.Default())",
+		"if err == nil {",
+		"\terr = added.Start(context.Background())",
+		"}",
 		"if err != nil {",
 		"\tlog.Fatal(err)",
 		"}",
-		"added.Start(context.Background())",
 		"defer added.Close()",
 	}, Mount(r, router, "added")...)
 }

@@ -330,10 +330,12 @@ func (e *edit) lines(t *target, lib Library, closes bool) []string {
 	library := e.use(lib.Import, lib.Package)
 	lines := []string{
 		fmt.Sprintf("%s, err := %s.New(%s, %s.Getenv, %s.Default())", app, library, ctx, e.use("os", "os"), e.use("log/slog", "slog")),
+		"if err == nil {",
+		"\terr = " + app + ".Start(" + ctx + ")",
+		"}",
 		"if err != nil {",
 		"\t" + e.fail(t),
 		"}",
-		app + ".Start(" + ctx + ")",
 	}
 	if closes {
 		lines = append(lines, "defer "+app+".Close()")

@@ -42,7 +42,7 @@ type view struct {
 }
 
 // A Field is one field of the App struct.
-type Field struct{ Name, Type string }
+type Field struct{ Name, Ident, Type string }
 
 // A Part is one wiring file: its name, and its setup method.
 type Part struct{ Name, Setup string }
@@ -56,7 +56,7 @@ func newView(c *catalog.Catalog, s catalog.Selection) *view {
 		p, _ := c.Pattern(name)
 		v.Patterns = append(v.Patterns, p)
 		if p.Field != "" {
-			v.Fields = append(v.Fields, Field{Name: p.Name, Type: p.Field})
+			v.Fields = append(v.Fields, Field{Name: p.Name, Ident: p.GoName(), Type: p.Field})
 			v.Imports = append(v.Imports, "internal/"+p.Name)
 		}
 		for _, e := range p.Engines {

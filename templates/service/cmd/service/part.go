@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/lifecycle"
+)
+
+// A host is what every part of the service is built on. Parts build on it when
+// they start; while settings are read, there is only the mux and the metrics.
+type host struct {
+	log     *slog.Logger
+	metrics *prometheus.Registry
+	tracing trace.TracerProvider
+	mux     *http.ServeMux
+	life    *lifecycle.Group
+}
+
+// A part is one piece of the service, in two steps. Its setup reads its
+// settings, and does nothing else. Once the settings of all parts are right, the
+// function that it returned starts it: builds it, mounts its routes on the mux,
+// and registers with the lifecycle what has to run, drain and stop.
+type part struct {
+	name  string
+	setup func(*settings) start
+}
+
+type start func(context.Context) error
+
+// setup reads the settings of all parts, starts the host and then the parts in
+// order. Where a part can't be started, those before it are stopped again.
+func (a *App) setup(ctx context.Context, s *settings, startHost start, parts []part) error {
+	starts := make([]start, 0, len(parts))
+	for _, p := range parts {
+		starts = append(starts, p.setup(s))
+	}
+	if err := s.err(); err != nil {
+		return err
+	}
+	if err := startHost(ctx); err != nil {
+		return err
+	}
+	for i, p := range parts {
+		if err := starts[i](ctx); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", p.name, err), a.life.Stop(ctx))
+		}
+	}
+	return nil
+}
