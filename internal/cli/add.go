@@ -15,6 +15,7 @@ import (
 
 type addOptions struct {
 	changeOptions
+	foreignOptions
 	patterns []string
 	set      []string
 }
@@ -28,10 +29,17 @@ func newAdd(a *app, runF func(context.Context, *addOptions) error) *cobra.Comman
 
 What you edited is kept: a file that both you and the templates changed is merged.
 Where that can't be done, a terminal is asked file by file; without one nothing
-is written and the exit code is 3. A pattern that is there already changes nothing.`,
+is written and the exit code is 3. A pattern that is there already changes nothing.
+
+In a Go module that scaffold did not make, at its root or in a folder of it, add
+brings the patterns as packages below --prefix, with their migrations and pages,
+and merges their requirements into go.mod and go.sum. It touches no other file that
+is there, leaves no record, and prints the lines that go where the router is built;
+--wire puts them in.`,
 		Example: `  scaffold add dlq
   scaffold add sse pubsub --yes
-  scaffold add jobstatus --set database=postgres --dry-run`,
+  scaffold add jobstatus --set database=postgres --dry-run
+  scaffold add dlq --dir services/orders --wire cmd/api/main.go:main`,
 		GroupID: groupChange,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.patterns = splitNames(args)
@@ -44,8 +52,9 @@ is written and the exit code is 3. A pattern that is there already changes nothi
 		ValidArgsFunction: a.patternArgs,
 	}
 	cmd.Flags().StringSliceVarP(&o.set, "set", "s", nil, "option=value, comma-separated")
-	o.flags(cmd)
+	o.changeOptions.flags(cmd)
 	o.serviceFlags(cmd)
+	o.foreignOptions.flags(cmd)
 	register(cmd, "set", a.optionPairs)
 	return cmd
 }
@@ -71,6 +80,16 @@ func runAdd(ctx context.Context, a *app, o *addOptions, doc *document) error {
 	terminal := a.terminalFor(ctx, &o.changeOptions)
 	if len(o.patterns) == 0 && terminal == nil {
 		return usagef("which patterns? Say `scaffold add PATTERN...` (see `scaffold list`)")
+	}
+	root, folder, err := a.foreignModule(ctx, o.dir)
+	if err != nil {
+		return err
+	}
+	if root != "" {
+		return runForeign(ctx, a, o, root, folder, doc)
+	}
+	if flag := o.given(); flag != "" {
+		return usagef("%s: is for modules that scaffold did not make; this is a service that it made, and adds to as a whole", flag)
 	}
 	c, s, before, err := a.begin(ctx, &o.changeOptions, o.patterns)
 	if err != nil {

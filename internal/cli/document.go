@@ -31,6 +31,8 @@ type document struct {
 	// Added are the patterns that came because another one requires them.
 	Added []catalog.Added `json:"added,omitempty"`
 	Plan  *plan.Plan      `json:"plan,omitempty"`
+	// Module is what was found where scaffold did not make the module.
+	Module *moduleJSON `json:"module,omitempty"`
 }
 
 // serviceJSON is what a service is made of.

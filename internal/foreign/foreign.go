@@ -42,6 +42,8 @@ type Repo struct {
 	// Imports are all packages that the commands import, directly or through
 	// packages of the module.
 	Imports map[string]bool
+	// Wired is a file that imports the package of the folder that was left out.
+	Wired string
 	// Sites are the places where a router is made, the likeliest first.
 	Sites []Site
 }
@@ -245,6 +247,9 @@ func (l *looker) read(dir string, depth int) ([]string, error) {
 		for _, imp := range imports {
 			if rest, ok := strings.CutPrefix(imp, l.repo.Module+"/"); ok {
 				below = append(below, rest)
+				if rest == l.skip && l.repo.Wired == "" {
+					l.repo.Wired = name
+				}
 				continue
 			}
 			l.repo.Imports[imp] = true
