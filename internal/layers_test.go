@@ -19,7 +19,7 @@ const module = "github.com/seed-d146d9dc/scaffold/"
 var layers = [][]string{
 	{"cmd/scaffold"},
 	{"internal/cli"},
-	{"internal/ask", "internal/render", "internal/plan", "internal/apply", "internal/record"},
+	{"internal/ask", "internal/render", "internal/plan", "internal/apply", "internal/record", "internal/foreign"},
 	{"internal/catalog", "internal/gomod", "internal/merge", "internal/typecheck", "internal/worktree"},
 	{"internal/tree", "templates"},
 }

@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -145,7 +146,7 @@ func reach(packages map[string]tree.Tree, from string, at Place, out tree.Tree) 
 	return nil
 }
 
-// libraryPath is carver.path for a library.
+// path is carver.path for a library.
 func (p Place) path(name string) string {
 	dir, base := path.Split(strings.TrimSuffix(name, templateSuffix))
 	switch {
@@ -178,20 +179,29 @@ func (p Place) goFile(name string, data []byte) ([]byte, error) {
 	return format.Source(data)
 }
 
-// page puts the library's paths where a page has the template's.
+// page puts the library's paths where a page has the template's, and says how the
+// rest of it is to be read.
 func (p Place) page(data []byte) []byte {
-	var words []string
-	for _, old := range []string{"cmd/service/", "internal/", "migrations/"} {
-		for _, before := range []string{"`", " "} {
-			below := p.Below + "/"
-			if old == "migrations/" {
-				below += old
-			}
-			words = append(words, before+old, before+below)
-		}
+	title, rest, _ := strings.Cut(string(data), "\n\n")
+	rest = benchmark.ReplaceAllString(rest, "${1}./cmd/orders   # in a service that `scaffold new orders` made")
+	words := []string{"./cmd/service", "./your/command"}
+	for _, before := range []string{"`", " "} {
+		words = append(words,
+			before+"cmd/service/", before+p.Below+"/",
+			before+"internal/", before+p.Below+"/",
+			before+"migrations/", before+p.Below+"/migrations/")
 	}
-	return []byte(strings.NewReplacer(words...).Replace(string(data)))
+	note := fmt.Sprintf(libraryNote, p.Below, p.Package)
+	return []byte(title + "\n\n" + note + "\n\n" + strings.NewReplacer(words...).Replace(rest))
 }
+
+// benchmark matches how a test of the template's command is run.
+var benchmark = regexp.MustCompile(`(?m)^(go test .*)\./cmd/service`)
+
+const libraryNote = `> Here it is a package below %q of your own program, and "the service" is that
+> program: %[2]s.New reads the settings, Set.Handler answers the routes,
+> Set.Metrics has the metrics to put beside yours, and Set.Ready says what
+> /readyz is said to say. Addresses and ports below are examples.`
 
 // A Route is one that a library answers.
 type Route struct{ Method, Path string }

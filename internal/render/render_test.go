@@ -140,7 +140,23 @@ func TestNothingOfTheTemplateIsLeft(t *testing.T) {
 			})
 		}
 	})
+	t.Run("libraries", func(t *testing.T) {
+		for name, s := range selections(t, c) {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				for name, file := range library(t, c, s) {
+					if rest, ok := strings.CutPrefix(name, "sub/internal/patterns/"); ok {
+						seen.Store("cmd/orders/"+rest, true)
+					}
+					checkCarved(t, trace, name, file.Data)
+				}
+			})
+		}
+	})
 	for _, f := range c.Files {
+		if f.Path == "cmd/service/patterns_test.go" {
+			continue // it tests the template where it stands
+		}
 		name := strings.TrimSuffix(f.Path, ".tmpl")
 		if rest, ok := strings.CutPrefix(name, "cmd/service/"); ok {
 			name = "cmd/orders/" + rest

@@ -2,14 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel/trace"
 
 	"example.com/base/internal/lifecycle"
 	"example.com/base/internal/server"
@@ -17,66 +12,26 @@ import (
 	"example.com/base/internal/telemetry"
 )
 
-// A host is what every part of the service is built on. Parts build on it when
-// they start; while settings are read, there is only the mux and the metrics.
-type host struct {
-	stderr  io.Writer
-	log     *slog.Logger
-	metrics *prometheus.Registry
-	tracing trace.TracerProvider
-	mux     *http.ServeMux
-	life    *lifecycle.Group
+// newApp returns an app with no part set up.
+func newApp() *App {
+	return &App{host: host{metrics: telemetry.NewRegistry(), mux: http.NewServeMux()}}
 }
 
-// A part is one piece of the service, in two steps. Its setup reads its
-// settings, and does nothing else. Once the settings of all parts are right, the
-// function that it returned starts it: builds it, mounts its routes on the mux,
-// and registers with the lifecycle what has to run, drain and stop.
-type part struct {
-	name  string
-	setup func(*settings) start
-}
-
-type start func(context.Context) error
-
-// newApp returns an app with no part set up, which logs to stderr.
-func newApp(stderr io.Writer) *App {
-	return &App{host: host{stderr: stderr, metrics: telemetry.NewRegistry(), mux: http.NewServeMux()}}
-}
-
-// run reads the settings of all parts, starts the parts in order, says on stdout
-// where the service listens, serves until ctx is done or a runner fails, and
-// stops everything in reverse order. Where a part can't be started, those before
-// it are stopped again.
-func (a *App) run(ctx context.Context, getenv func(string) string, parts []part, stdout io.Writer) error {
+// run sets the parts up, says on stdout where the service listens, serves until
+// ctx is done or a runner fails, and stops everything in reverse order. It logs to
+// stderr.
+func (a *App) run(ctx context.Context, getenv func(string) string, parts []part, stdout, stderr io.Writer) error {
 	s := &settings{getenv: getenv}
-	startHost := a.setupHost(s)
+	startHost := a.setupHost(s, stderr)
 	parts = append(parts, part{"http", func(s *settings) start { return a.setupHTTP(s, stdout) }})
-	starts := make([]start, 0, len(parts))
-	for _, p := range parts {
-		starts = append(starts, p.setup(s))
-	}
-	if err := s.err(); err != nil {
+	if stopped, err := a.setup(ctx, s, startHost, parts); stopped || err != nil {
 		return err
-	}
-	if err := startHost(ctx); err != nil {
-		return err
-	}
-	for i, p := range parts {
-		err := starts[i](ctx)
-		if ctx.Err() != nil { // told to stop before it stood; the part may have been cut off
-			a.log.InfoContext(ctx, "stopping", "starting", p.name, "error", err)
-			return a.life.Stop(ctx)
-		}
-		if err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", p.name, err), a.life.Stop(ctx))
-		}
 	}
 	return a.life.Run(ctx)
 }
 
 // setupHost makes what the parts are built on.
-func (a *App) setupHost(s *settings) start {
+func (a *App) setupHost(s *settings, stderr io.Writer) start {
 	telemetryConfig := loadConfig[telemetry.Config](s)
 	lifecycleConfig := loadConfig[lifecycle.Config](s)
 	return func(ctx context.Context) error {
@@ -85,7 +40,7 @@ func (a *App) setupHost(s *settings) start {
 			return err
 		}
 		a.tracing = tracing
-		a.log = telemetry.NewLogger(a.stderr, telemetryConfig)
+		a.log = telemetry.NewLogger(stderr, telemetryConfig)
 		a.life = lifecycle.New(lifecycleConfig, a.log)
 		a.life.OnStop("tracing", tracing.Shutdown)
 		return nil

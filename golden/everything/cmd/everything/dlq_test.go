@@ -76,8 +76,8 @@ func TestParcelService(t *testing.T) {
 	if os.Getenv("PARCELS_FILE") == "" {
 		return
 	}
-	app := newApp(os.Stderr)
-	if err := app.run(t.Context(), os.Getenv, append(app.parts(), part{"parcels", app.setupParcels}), os.Stdout); err != nil {
+	app := newApp()
+	if err := app.run(t.Context(), os.Getenv, append(app.parts(), part{"parcels", app.setupParcels}), os.Stdout, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -25,10 +25,10 @@ func main() {
 // listens, logs to stderr, and returns when ctx is done and everything that was
 // started has stopped.
 func run(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
-	app := newApp(stderr)
+	app := newApp()
 	parts := app.parts()
 	// Parts of your own start here, after those that they build on:
 	//
 	//	parts = append(parts, part{"billing", app.setupBilling})
-	return app.run(ctx, getenv, parts, stdout)
+	return app.run(ctx, getenv, parts, stdout, stderr)
 }

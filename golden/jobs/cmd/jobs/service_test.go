@@ -58,14 +58,14 @@ func TestUnknownRoutesAreProblems(t *testing.T) {
 func TestPanicIsAnsweredAndCounted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	env := defaultEnv(t)
-	app := newApp(t.Output())
+	app := newApp()
 	app.mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("oh") })
 	app.mux.Handle("GET /late", httpapi.Handler(func(http.ResponseWriter, *http.Request) error {
 		return context.DeadlineExceeded
 	}))
 	lines := make(lineWriter, 1)
 	done := make(chan error)
-	go func() { done <- app.run(ctx, func(key string) string { return env[key] }, nil, lines) }()
+	go func() { done <- app.run(ctx, func(key string) string { return env[key] }, nil, lines, t.Output()) }()
 	_, url, _ := strings.Cut(strings.TrimSpace(<-lines), " listens on ")
 
 	status, body := get(t, url+"/panic")
@@ -90,7 +90,7 @@ func TestPanicIsAnsweredAndCounted(t *testing.T) {
 // stand, and that is no failure.
 func TestStopWhileStarting(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	app := newApp(t.Output())
+	app := newApp()
 	closed := false
 	parts := []part{
 		{"first", func(*settings) start {
@@ -110,7 +110,7 @@ func TestStopWhileStarting(t *testing.T) {
 		}},
 	}
 	env := map[string]string{"ADDR": "127.0.0.1:0", "LOG_LEVEL": "WARN"}
-	if err := app.run(ctx, func(key string) string { return env[key] }, parts, t.Output()); err != nil {
+	if err := app.run(ctx, func(key string) string { return env[key] }, parts, t.Output(), t.Output()); err != nil {
 		t.Errorf("run: %v", err)
 	}
 	if !closed {
@@ -164,7 +164,7 @@ func TestAllFaultsAreToldBeforeAnythingActs(t *testing.T) {
 		s.refuse(errors.Join(setting.AtLeast("EXAMPLE_TIMEOUT", -2, 0), nil, setting.Positive("EXAMPLE_SIZE", 0)))
 		return func(context.Context) error { acted = true; return nil }
 	}}
-	err := newApp(t.Output()).run(t.Context(), func(key string) string { return env[key] }, []part{example}, t.Output())
+	err := newApp().run(t.Context(), func(key string) string { return env[key] }, []part{example}, t.Output(), t.Output())
 	want := []string{
 		"LOG_FORMAT=xml: must be json or text",
 		"SHUTDOWN_TIMEOUT=0s: must be from 1ms to 24h0m0s",
@@ -195,8 +195,8 @@ func refuseTogether(t *testing.T, change map[string]string, want string) {
 	env := defaultEnv(t)
 	maps.Copy(env, change)
 	s := &settings{getenv: func(key string) string { return env[key] }}
-	app := newApp(t.Output())
-	app.setupHost(s)
+	app := newApp()
+	app.setupHost(s, t.Output())
 	for _, p := range app.parts() {
 		p.setup(s)
 	}

@@ -10,15 +10,25 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"regexp"
 
 	"github.com/pressly/goose/v3"
 )
 
+var tableName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+
+func validateTable(name string) error {
+	if !tableName.MatchString(name) {
+		return fmt.Errorf("DATABASE_MIGRATIONS_TABLE=%s: must be the name of a table, of a-z, 0-9 and _", name)
+	}
+	return nil
+}
+
 // migrate applies the migrations in files that db has not seen, in order of
 // their numbers. A number below one that was applied before is no error: parts
 // are added to a service in any order, and each has numbers of its own.
-func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, log *slog.Logger, options ...goose.ProviderOption) error {
-	options = append(options, goose.WithAllowOutofOrder(true), goose.WithSlog(log), goose.WithDisableGlobalRegistry(true))
+func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, files fs.FS, table string, log *slog.Logger, options ...goose.ProviderOption) error {
+	options = append(options, goose.WithTableName(table), goose.WithAllowOutofOrder(true), goose.WithSlog(log), goose.WithDisableGlobalRegistry(true))
 	provider, err := goose.NewProvider(dialect, db, files, options...)
 	if errors.Is(err, goose.ErrNoMigrations) {
 		return nil

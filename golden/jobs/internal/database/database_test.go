@@ -21,7 +21,7 @@ func up(statement string) *fstest.MapFile {
 
 func migrate(t testing.TB, db *database.Pool, files fstest.MapFS) error {
 	t.Helper()
-	return database.Migrate(t.Context(), db, files, slog.New(slog.DiscardHandler))
+	return database.Migrate(t.Context(), db, files, "applied", slog.New(slog.DiscardHandler))
 }
 
 // open returns a database with the table t(n), and a function that counts its

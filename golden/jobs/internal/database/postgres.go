@@ -31,6 +31,9 @@ type Config struct {
 	StatementTimeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"30s"`
 	// Migrate says whether the schema is brought up to date at the start.
 	Migrate bool `env:"DATABASE_MIGRATE" envDefault:"true"`
+	// MigrationsTable is where it is noted which migrations were applied. Two
+	// services that share a database need one each.
+	MigrationsTable string `env:"DATABASE_MIGRATIONS_TABLE" envDefault:"goose_db_version"`
 }
 
 // Validate reports what is missing or can't be meant.
@@ -41,6 +44,7 @@ func (c Config) Validate() error {
 		setting.Between("DATABASE_MAX_CONNS", c.MaxConns, 1, 10_000),
 		setting.Between("DATABASE_CONNECT_TIMEOUT", c.ConnectTimeout, time.Millisecond, most),
 		setting.Between("DATABASE_STATEMENT_TIMEOUT", c.StatementTimeout, time.Millisecond, most),
+		validateTable(c.MigrationsTable),
 	)
 }
 
@@ -108,16 +112,17 @@ func Close(pool *Pool) error {
 	return nil
 }
 
-// Migrate brings the schema up to date with the migrations in files. Replicas
+// Migrate brings the schema up to date with the migrations in files, and notes
+// them in the table. Replicas
 // that start together take turns by an advisory lock.
-func Migrate(ctx context.Context, pool *Pool, files fs.FS, log *slog.Logger) (err error) {
+func Migrate(ctx context.Context, pool *Pool, files fs.FS, table string, log *slog.Logger) (err error) {
 	locker, err := lock.NewPostgresSessionLocker()
 	if err != nil {
 		return fmt.Errorf("migration lock: %w", err)
 	}
 	db := stdlib.OpenDBFromPool(pool)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return migrate(ctx, db, goose.DialectPostgres, files, log, goose.WithSessionLocker(locker))
+	return migrate(ctx, db, goose.DialectPostgres, files, table, log, goose.WithSessionLocker(locker))
 }
 
 // InTx runs fn in a transaction and commits it, or rolls it back when fn

@@ -66,7 +66,8 @@ type Deps struct {
 	// Metrics is what /metrics shows, with the server's own.
 	Metrics *prometheus.Registry
 	Tracing trace.TracerProvider
-	// Ready is asked by /readyz for what is not ready, by name.
+	// Ready is asked by /readyz for what is not ready, by name; [Handler] has no
+	// /readyz, and does not ask.
 	Ready func(context.Context) map[string]error
 }
 
@@ -85,12 +86,6 @@ func New(ctx context.Context, config Config, mux *http.ServeMux, deps Deps) (*Se
 	mux.Handle("GET /readyz", readyz(deps.Ready, config.ReadyTimeout))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(deps.Metrics, promhttp.HandlerOpts{Registry: deps.Metrics}))
 
-	handler := otelhttp.NewHandler(
-		observe(problems(mux), config.MaxBodyBytes, deps.Log, newMetrics(deps.Metrics)), "http.server",
-		otelhttp.WithTracerProvider(deps.Tracing),
-		otelhttp.WithPropagators(propagation.TraceContext{}),
-	)
-
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", config.Addr)
 	if err != nil {
@@ -98,7 +93,7 @@ func New(ctx context.Context, config Config, mux *http.ServeMux, deps Deps) (*Se
 	}
 	return &Server{
 		http: &http.Server{
-			Handler:           handler,
+			Handler:           Handler(mux, config.MaxBodyBytes, deps),
 			ReadHeaderTimeout: config.ReadHeaderTimeout,
 			ReadTimeout:       config.ReadTimeout,
 			WriteTimeout:      config.WriteTimeout,
@@ -108,6 +103,17 @@ func New(ctx context.Context, config Config, mux *http.ServeMux, deps Deps) (*Se
 		listener: listener,
 		timeout:  config.CloseTimeout,
 	}, nil
+}
+
+// Handler returns what answers the routes of mux, with all that every request
+// gets: an id, a body of at most maxBody bytes, a line in the log, metrics and a
+// span. Its metrics are registered once: call it once.
+func Handler(mux *http.ServeMux, maxBody int64, deps Deps) http.Handler {
+	return otelhttp.NewHandler(
+		observe(problems(mux), maxBody, deps.Log, newMetrics(deps.Metrics)), "http.server",
+		otelhttp.WithTracerProvider(deps.Tracing),
+		otelhttp.WithPropagators(propagation.TraceContext{}),
+	)
 }
 
 // Addr returns the address that the server listens on.

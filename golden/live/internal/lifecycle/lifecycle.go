@@ -41,6 +41,7 @@ func (c Config) Validate() error {
 // everything before [Group.Run]: the registering methods are not safe for
 // concurrent use. [Group.Check] is.
 type Group struct {
+	ended    chan *member // runners that ended by themselves or were told to
 	config   Config
 	log      *slog.Logger
 	members  []*member
@@ -129,23 +130,41 @@ func (g *Group) Check(ctx context.Context) map[string]error {
 	return failed
 }
 
-// Run calls the starters and then starts the runners, each in the order in
-// which they were registered, waits until ctx is done or a runner returns, and
-// then stops the group as [Group.Stop] does. Where a starter fails, or ctx is done
-// before the last, no runner is started. Run returns the error of that starter, those of the runners that
-// ended before they were told, and those of Stop.
+// Run is [Group.Start] and [Group.Wait], but that the end of ctx while it starts is
+// no error.
 func (g *Group) Run(ctx context.Context) error {
+	if stopped, err := g.start(ctx); stopped || err != nil {
+		return err
+	}
+	return g.Wait(ctx)
+}
+
+// Start calls the starters and then starts the runners, each in the order in
+// which they were registered. Where a starter fails, or ctx is done before the
+// last, no runner is started, the group is stopped, and Start returns the reason
+// with the errors of [Group.Stop]. A group that has started runs until Wait stops
+// it.
+func (g *Group) Start(ctx context.Context) error {
+	stopped, err := g.start(ctx)
+	if stopped {
+		err = errors.Join(ctx.Err(), err)
+	}
+	return err
+}
+
+// start is Start, but tells that ctx was done beside the errors.
+func (g *Group) start(ctx context.Context) (stopped bool, err error) {
 	for _, s := range g.starts {
 		err := s.run(ctx)
 		if ctx.Err() != nil {
 			g.log.Info("stopping", "starting", s.name, "error", err)
-			return g.Stop(ctx)
+			return true, g.Stop(ctx)
 		}
 		if err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", s.name, err), g.Stop(ctx))
+			return false, errors.Join(fmt.Errorf("%s: %w", s.name, err), g.Stop(ctx))
 		}
 	}
-	ended := make(chan *member, len(g.members))
+	g.ended = make(chan *member, len(g.members))
 	for _, m := range g.members {
 		if m.run == nil {
 			continue
@@ -156,13 +175,20 @@ func (g *Group) Run(ctx context.Context) error {
 		go func() {
 			defer close(m.done)
 			m.err = runError(runCtx, m.run(runCtx))
-			ended <- m
+			g.ended <- m
 		}()
 	}
+	return false, nil
+}
+
+// Wait waits until ctx is done or a runner ends, and stops a group that was
+// started. It returns the errors of the runners that ended before they were told,
+// and those of [Group.Stop].
+func (g *Group) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		g.log.Info("stopping")
-	case m := <-ended:
+	case m := <-g.ended:
 		<-m.done
 		g.log.Error("stopping, because a runner ended", "runner", m.name, "error", m.err)
 	}

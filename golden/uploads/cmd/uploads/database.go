@@ -24,6 +24,6 @@ func (a *App) setupDatabase(s *settings) start {
 		if !config.Migrate {
 			return nil
 		}
-		return database.Migrate(ctx, a.database, migrations.FS, a.log)
+		return database.Migrate(ctx, a.database, migrations.FS, config.MigrationsTable, a.log)
 	}
 }

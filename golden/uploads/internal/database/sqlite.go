@@ -29,11 +29,17 @@ type Config struct {
 	BusyTimeout time.Duration `env:"DATABASE_BUSY_TIMEOUT" envDefault:"5s"`
 	// Migrate says whether the schema is brought up to date at the start.
 	Migrate bool `env:"DATABASE_MIGRATE" envDefault:"true"`
+	// MigrationsTable is where it is noted which migrations were applied. Two
+	// services that share a database need one each.
+	MigrationsTable string `env:"DATABASE_MIGRATIONS_TABLE" envDefault:"goose_db_version"`
 }
 
 // Validate reports a value that can't be meant.
 func (c Config) Validate() error {
-	return setting.Between("DATABASE_BUSY_TIMEOUT", c.BusyTimeout, 0, 24*time.Hour)
+	return errors.Join(
+		setting.Between("DATABASE_BUSY_TIMEOUT", c.BusyTimeout, 0, 24*time.Hour),
+		validateTable(c.MigrationsTable),
+	)
 }
 
 // Pool is the service's handle to its database. It is safe for concurrent use.
@@ -84,9 +90,10 @@ func Close(db *Pool) error {
 	return db.Close()
 }
 
-// Migrate brings the schema up to date with the migrations in files.
-func Migrate(ctx context.Context, db *Pool, files fs.FS, log *slog.Logger) error {
-	return migrate(ctx, db, goose.DialectSQLite3, files, log)
+// Migrate brings the schema up to date with the migrations in files, and notes
+// them in the table.
+func Migrate(ctx context.Context, db *Pool, files fs.FS, table string, log *slog.Logger) error {
+	return migrate(ctx, db, goose.DialectSQLite3, files, table, log)
 }
 
 // InTx runs fn in a transaction and commits it, or rolls it back when fn

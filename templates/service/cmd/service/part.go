@@ -35,22 +35,28 @@ type part struct {
 type start func(context.Context) error
 
 // setup reads the settings of all parts, starts the host and then the parts in
-// order. Where a part can't be started, those before it are stopped again.
-func (a *App) setup(ctx context.Context, s *settings, startHost start, parts []part) error {
+// order. Where a part can't be started, or ctx is done before all stand, those
+// before it are stopped again; stopped says that it was ctx.
+func (a *App) setup(ctx context.Context, s *settings, startHost start, parts []part) (stopped bool, err error) {
 	starts := make([]start, 0, len(parts))
 	for _, p := range parts {
 		starts = append(starts, p.setup(s))
 	}
 	if err := s.err(); err != nil {
-		return err
+		return false, err
 	}
 	if err := startHost(ctx); err != nil {
-		return err
+		return false, err
 	}
 	for i, p := range parts {
-		if err := starts[i](ctx); err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", p.name, err), a.life.Stop(ctx))
+		err := starts[i](ctx)
+		if ctx.Err() != nil { // told to stop before it stood; the part may have been cut off
+			a.log.InfoContext(ctx, "stopping", "starting", p.name, "error", err)
+			return true, a.life.Stop(ctx)
+		}
+		if err != nil {
+			return false, errors.Join(fmt.Errorf("%s: %w", p.name, err), a.life.Stop(ctx))
 		}
 	}
-	return nil
+	return false, nil
 }

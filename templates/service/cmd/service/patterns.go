@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -59,7 +60,11 @@ func New(ctx context.Context, getenv func(string) string, log *slog.Logger) (*Se
 		app.life = lifecycle.New(config, log)
 		return nil
 	}
-	if err := app.setup(ctx, s, startHost, app.parts()); err != nil {
+	stopped, err := app.setup(ctx, s, startHost, app.parts())
+	if stopped {
+		err = errors.Join(ctx.Err(), err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	set := &Set{

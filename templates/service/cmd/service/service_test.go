@@ -90,7 +90,7 @@ func TestPanicIsAnsweredAndCounted(t *testing.T) {
 // stand, and that is no failure.
 func TestStopWhileStarting(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	app := newApp(t.Output())
+	app := newApp()
 	closed := false
 	parts := []part{
 		{"first", func(*settings) start {
@@ -110,7 +110,7 @@ func TestStopWhileStarting(t *testing.T) {
 		}},
 	}
 	env := map[string]string{"ADDR": "127.0.0.1:0", "LOG_LEVEL": "WARN"}
-	if err := app.run(ctx, func(key string) string { return env[key] }, parts, t.Output()); err != nil {
+	if err := app.run(ctx, func(key string) string { return env[key] }, parts, t.Output(), t.Output()); err != nil {
 		t.Errorf("run: %v", err)
 	}
 	if !closed {

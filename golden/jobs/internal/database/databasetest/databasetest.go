@@ -21,7 +21,7 @@ func Open(t testing.TB) *database.Pool {
 			t.Errorf("close the database: %v", err)
 		}
 	})
-	if err := database.Migrate(t.Context(), pool, migrations.FS, slog.New(slog.DiscardHandler)); err != nil {
+	if err := database.Migrate(t.Context(), pool, migrations.FS, "applied", slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	return pool
