@@ -155,8 +155,11 @@ func (g *Group) Start(ctx context.Context) error {
 // start is Start, but tells that ctx was done beside the errors.
 func (g *Group) start(ctx context.Context) (stopped bool, err error) {
 	for _, s := range g.starts {
-		err := s.run(ctx)
-		if ctx.Err() != nil {
+		err := ctx.Err()
+		if err == nil {
+			err = s.run(ctx)
+		}
+		if err != nil && ctx.Err() != nil {
 			g.log.Info("stopping", "starting", s.name, "error", err)
 			return true, g.Stop(ctx)
 		}

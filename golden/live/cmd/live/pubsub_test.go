@@ -179,7 +179,7 @@ func TestPubsubWithoutNATS(t *testing.T) {
 }
 
 func TestPubsubContradictions(t *testing.T) {
-	refuseTogether(t, map[string]string{"NATS_CREDENTIALS": "me.creds"}, "NATS_CREDENTIALS=me.creds: NATS_URL is not set")
+	refuseTogether(t, map[string]string{"NATS_CREDENTIALS": "me.creds", "NATS_URL": "", "PUBSUB_REPLICAS": "1"}, "NATS_CREDENTIALS=me.creds: NATS_URL is not set")
 	refuseTogether(t, map[string]string{"NATS_CREDENTIALS": "me.creds", "NATS_URL": "nats://127.0.0.1:1"}, "")
 	refuseTogether(t, map[string]string{"PUBSUB_STREAM": "a.b"}, "PUBSUB_STREAM=a.b")
 }

@@ -180,3 +180,17 @@ func TestStoppedWhileStarting(t *testing.T) {
 		t.Errorf("run: %v, closed: %t", err, closed)
 	}
 }
+
+// Told to stop by the time its last starter has returned, the group goes down in
+// order, as one that others have heard of.
+func TestStoppedWhenStarted(t *testing.T) {
+	t.Parallel()
+	g := lifecycle.New(lifecycle.Config{ShutdownTimeout: time.Second}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := false
+	g.OnStart("last", func(context.Context) error { cancel(); return nil })
+	g.Go("runner", func(ctx context.Context) error { ran = true; <-ctx.Done(); return nil })
+	if err := g.Run(ctx); err != nil || !ran {
+		t.Errorf("run: %v, the runner ran: %t", err, ran)
+	}
+}

@@ -16,7 +16,7 @@ type startDialer struct {
 	release []func() bool
 }
 
-// dialTimeout bounds each reconnect.
+// dialTimeout bounds the way to one server.
 const dialTimeout = 5 * time.Second
 
 // Dial implements [nats.CustomDialer].
@@ -24,10 +24,10 @@ func (d *startDialer) Dial(network, address string) (net.Conn, error) {
 	d.mu.Lock()
 	starting := d.ctx
 	d.mu.Unlock()
+	dialer := net.Dialer{Timeout: dialTimeout}
 	if starting == nil {
-		return net.DialTimeout(network, address, dialTimeout)
+		return dialer.DialContext(context.Background(), network, address)
 	}
-	var dialer net.Dialer
 	conn, err := dialer.DialContext(starting, network, address)
 	if err != nil {
 		return nil, err
