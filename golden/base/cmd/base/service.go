@@ -50,7 +50,7 @@ func (a *App) setupHost(s *settings, stderr io.Writer) start {
 func (a *App) setupHTTP(s *settings, stdout io.Writer) start {
 	config := loadConfig[server.Config](s)
 	life := loadConfig[lifecycle.Config](s)
-	s.refuse(setting.Within("HTTP_CLOSE_TIMEOUT", config.CloseTimeout, "SHUTDOWN_TIMEOUT", life.ShutdownTimeout,
+	s.refuseTogether(setting.Within("HTTP_CLOSE_TIMEOUT", config.CloseTimeout, "SHUTDOWN_TIMEOUT", life.ShutdownTimeout,
 		"or open requests are cut off before their time"))
 	return func(ctx context.Context) error {
 		srv, err := server.New(ctx, config, a.mux, server.Deps{

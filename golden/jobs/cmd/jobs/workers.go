@@ -22,7 +22,7 @@ func (a *App) setupWorkers(s *settings) start {
 	databaseConfig := loadConfig[database.Config](s)
 	ordersConfig := loadConfig[orders.Config](s)
 	life := loadConfig[lifecycle.Config](s)
-	s.refuse(setting.Within("WORKERS_DRAIN_TIMEOUT", config.DrainTimeout, "SHUTDOWN_TIMEOUT", life.ShutdownTimeout,
+	s.refuseTogether(setting.Within("WORKERS_DRAIN_TIMEOUT", config.DrainTimeout, "SHUTDOWN_TIMEOUT", life.ShutdownTimeout,
 		"or running jobs are cut off before their time"))
 	return func(ctx context.Context) error {
 		if databaseConfig.Migrate {

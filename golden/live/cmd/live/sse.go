@@ -22,7 +22,7 @@ import (
 func (a *App) setupSSE(s *settings) start {
 	config := loadConfig[sse.Config](s)
 	serverConfig := loadConfig[server.Config](s)
-	s.refuse(setting.Within("SSE_WRITE_TIMEOUT", config.WriteTimeout, "HTTP_CLOSE_TIMEOUT", serverConfig.CloseTimeout,
+	s.refuseTogether(setting.Within("SSE_WRITE_TIMEOUT", config.WriteTimeout, "HTTP_CLOSE_TIMEOUT", serverConfig.CloseTimeout,
 		"or a stalled client holds up the shutdown"))
 	return func(context.Context) error {
 		a.sse = sse.New(config, a.log, a.metrics)

@@ -14,7 +14,7 @@ import (
 // also after a restart.
 func (a *App) setupSSEPubsub(s *settings) start {
 	events, messages := loadConfig[sse.Config](s), loadPubsubConfig(s)
-	s.refuse(setting.Within("SSE_MAX_EVENT_BYTES", events.MaxEventBytes, "PUBSUB_MAX_MESSAGE_BYTES", int(messages.MaxMessageBytes),
+	s.refuseTogether(setting.Within("SSE_MAX_EVENT_BYTES", events.MaxEventBytes, "PUBSUB_MAX_MESSAGE_BYTES", int(messages.MaxMessageBytes),
 		"or the bus refuses events that the streams take"))
 	return func(ctx context.Context) error {
 		if err := a.sse.Share(ctx, pubsubLog{a.pubsub}); err != nil {

@@ -3,8 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +16,8 @@ import (
 type settings struct {
 	getenv func(string) string
 	faults []error
+	// clashes are of settings that are right each by itself.
+	clashes []error
 }
 
 // A validator is a configuration that has more to say of its values than their
@@ -39,7 +41,14 @@ func loadConfig[T any](s *settings) T {
 		}
 	}
 	if err := env.ParseWithOptions(&config, env.Options{Environment: environment}); err != nil {
-		s.refuse(parseFaults(err, reflect.TypeFor[T]()))
+		// What has no value that can be read has its default while the rest is
+		// looked at, so that nothing is said of it twice.
+		for variable, fault := range parseFaults[T](err) {
+			s.refuse(fault)
+			delete(environment, variable)
+		}
+		config = *new(T)
+		_ = env.ParseWithOptions(&config, env.Options{Environment: environment})
 	}
 	if v, ok := any(config).(validator); ok {
 		s.refuse(v.Validate())
@@ -47,71 +56,57 @@ func loadConfig[T any](s *settings) T {
 	return config
 }
 
-// parseFaults names the variable where the library names the struct's field.
-func parseFaults(err error, config reflect.Type) error {
-	var aggregate env.AggregateError
-	if !errors.As(err, &aggregate) {
-		return err
-	}
-	errs := make([]error, 0, len(aggregate.Errors))
-	for _, err := range aggregate.Errors {
-		var parse env.ParseError
-		if errors.As(err, &parse) {
-			if field, ok := config.FieldByName(parse.Name); ok {
-				variable, _, _ := strings.Cut(field.Tag.Get("env"), ",")
-				err = fmt.Errorf("%s: %w", variable, parse.Err)
+// parseFaults yields the variables that could not be read, each with its fault,
+// which names it where the library's names the struct's field.
+func parseFaults[T any](err error) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		errs := []error{err}
+		var aggregate env.AggregateError
+		if errors.As(err, &aggregate) {
+			errs = aggregate.Errors
+		}
+		for _, err := range errs {
+			variable := ""
+			var parse env.ParseError
+			if errors.As(err, &parse) {
+				if field, ok := reflect.TypeFor[T]().FieldByName(parse.Name); ok {
+					variable, _, _ = strings.Cut(field.Tag.Get("env"), ",")
+					err = fmt.Errorf("%s: %w", variable, parse.Err)
+				}
+			}
+			if !yield(variable, err) {
+				return
 			}
 		}
-		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
 }
 
-// refuse notes a fault, or all that are joined in one; nil is none.
+// refuse notes a fault, or all that are joined in one; nil is none. A
+// configuration that several parts read has its faults told once.
 func (s *settings) refuse(fault error) {
 	if joined, ok := fault.(interface{ Unwrap() []error }); ok { //nolint:errorlint // a join of our own, not a cause
 		for _, fault := range joined.Unwrap() {
 			s.refuse(fault)
 		}
-	} else if fault != nil {
+		return
+	}
+	if fault != nil && !slices.ContainsFunc(s.faults, func(f error) bool { return f.Error() == fault.Error() }) {
 		s.faults = append(s.faults, fault)
 	}
 }
 
-var variablePattern = regexp.MustCompile(`[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+`)
-
-// err returns the faults, one a line: the first of each variable, and then those
-// of variables that are right each by itself and contradict each other.
-func (s *settings) err() error {
-	var single, several []error
-	wrong := make(map[string]bool)
-	told := func(fault error) bool {
-		repeated := wrong[fault.Error()]
-		wrong[fault.Error()] = true
-		return repeated
+// refuseTogether notes that settings contradict each other; nil is nothing. It is
+// told only when each is right by itself.
+func (s *settings) refuseTogether(clash error) {
+	if clash != nil {
+		s.clashes = append(s.clashes, clash)
 	}
-	for _, fault := range s.faults {
-		variables := variablesOf(fault)
-		if len(variables) > 1 {
-			several = append(several, fault)
-			continue
-		}
-		if told(fault) || slices.ContainsFunc(variables, func(v string) bool { return wrong[v] }) {
-			continue
-		}
-		for _, v := range variables {
-			wrong[v] = true
-		}
-		single = append(single, fault)
-	}
-	several = slices.DeleteFunc(several, func(fault error) bool {
-		return told(fault) || slices.ContainsFunc(variablesOf(fault), func(v string) bool { return wrong[v] })
-	})
-	return errors.Join(append(single, several...)...)
 }
 
-func variablesOf(fault error) []string {
-	variables := variablePattern.FindAllString(fault.Error(), -1)
-	slices.Sort(variables)
-	return slices.Compact(variables)
+// err returns what was noted, one a line.
+func (s *settings) err() error {
+	if len(s.faults) > 0 {
+		return errors.Join(s.faults...)
+	}
+	return errors.Join(s.clashes...)
 }
