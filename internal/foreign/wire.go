@@ -407,7 +407,7 @@ func zero(typ ast.Expr) string {
 			return "nil"
 		}
 	case *ast.Ident, *ast.SelectorExpr:
-		switch name := expression(x.(ast.Expr)); name {
+		switch name := expression(x); name {
 		case "http.Handler", "chi.Router", "gin.IRouter", "gin.IRoutes", "context.Context", "any", "error":
 			return "nil"
 		case "string":

@@ -149,10 +149,10 @@ func reach(packages map[string]tree.Tree, from string, at Place, out tree.Tree) 
 // path is carver.path for a library.
 func (p Place) path(name string) string {
 	dir, base := path.Split(strings.TrimSuffix(name, templateSuffix))
-	switch {
-	case dir == "docs/patterns/":
+	switch dir {
+	case "docs/patterns/":
 		return path.Join(p.Folder, dir, base)
-	case dir == "cmd/service/":
+	case "cmd/service/":
 		return path.Join(p.dir(), base)
 	}
 	return path.Join(p.dir(), strings.TrimPrefix(dir, "internal/"), base)
