@@ -245,6 +245,10 @@ func (l *looker) read(dir string, depth int) ([]string, error) {
 		}
 		routed := false
 		for _, imp := range imports {
+			if imp == l.repo.Module {
+				below = append(below, ".")
+				continue
+			}
 			if rest, ok := strings.CutPrefix(imp, l.repo.Module+"/"); ok {
 				below = append(below, rest)
 				if rest == l.skip && l.repo.Wired == "" {
