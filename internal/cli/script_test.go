@@ -62,6 +62,8 @@ func TestScripts(t *testing.T) {
 			"same":     func(ts *testscript.TestScript, neg bool, args []string) { same(ts, neg, args, snapshots) },
 			"replace":  replace,
 			"oneline":  oneLine,
+			"crlf":     func(ts *testscript.TestScript, _ bool, args []string) { lineEnds(ts, args, "\n", "\r\n") },
+			"lf":       func(ts *testscript.TestScript, _ bool, args []string) { lineEnds(ts, args, "\r\n", "\n") },
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -153,6 +155,18 @@ func replace(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text = strings.Replace(text, unquote(args[1]), unquote(args[2]), 1)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// lineEnds changes the line ends of a file: crlf FILE, lf FILE.
+func lineEnds(ts *testscript.TestScript, args []string, from, to string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: crlf FILE, lf FILE")
+	}
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, from) {
+		ts.Fatalf("%s has no line that ends in %q", args[0], from)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, from, to)), 0o600))
 }
 
 // oneLine wants the last command to have printed one line on stderr.

@@ -498,25 +498,16 @@ func (e *edit) importBlock(eol string) (span, string) {
 			std = append(std, a.String())
 		}
 	}
-	var decl *ast.GenDecl
+	var decls []*ast.GenDecl
 	for _, d := range e.file.Decls {
 		if gen, ok := d.(*ast.GenDecl); ok && gen.Tok == token.IMPORT && !importsC(gen) {
-			decl = gen
-			break
+			decls = append(decls, gen)
 		}
 	}
-	all := slices.Concat(std, other)
-	if decl == nil || !decl.Lparen.IsValid() {
-		// A block of their own, behind the package clause and single imports.
-		end := e.offset(e.file.Name.End())
-		for _, d := range e.file.Decls {
-			if gen, ok := d.(*ast.GenDecl); ok && gen.Tok == token.IMPORT {
-				end = e.offset(gen.End())
-			}
-		}
-		end = e.lineEnd(end)
-		return span{end, end}, eol + eol + "import (" + eol + "\t" + strings.Join(all, eol+"\t") + eol + ")"
+	if len(decls) == 0 || !decls[0].Lparen.IsValid() {
+		return e.newBlock(decls, std, other, eol)
 	}
+	decl := decls[0]
 	lines := func(list []string) string {
 		text := ""
 		for _, l := range list {
@@ -552,6 +543,34 @@ func (e *edit) importBlock(eol string) (span, string) {
 		return span{last, last}, lines(std) + own
 	}
 	return span{lastStd, last}, lines(std) + string(e.src[lastStd:last]) + own
+}
+
+// newBlock returns a block of imports for a file that has none: with its single
+// import in it, if it has one, else behind what it imports.
+func (e *edit) newBlock(decls []*ast.GenDecl, std, other []string, eol string) (span, string) {
+	end := e.lineEnd(e.offset(e.file.Name.End()))
+	at := span{end, end}
+	start := eol + eol
+	var groups []string
+	if len(decls) == 1 && decls[0].Doc == nil {
+		at = span{e.offset(decls[0].Pos()), e.offset(decls[0].End())}
+		start = ""
+		imp := decls[0].Specs[0].(*ast.ImportSpec)
+		text := string(e.src[e.offset(imp.Pos()):e.offset(imp.End())])
+		if p, _ := strconv.Unquote(imp.Path.Value); strings.Contains(strings.Split(p, "/")[0], ".") {
+			groups = append(groups, text)
+		} else {
+			std = append(std, text)
+		}
+	} else if len(decls) > 0 {
+		end = e.lineEnd(e.offset(decls[len(decls)-1].End()))
+		at = span{end, end}
+	}
+	if len(std) > 0 {
+		groups = append([]string{strings.Join(std, eol+"\t")}, groups...)
+	}
+	groups = append(groups, strings.Join(other, eol+"\t"))
+	return at, start + "import (" + eol + "\t" + strings.Join(groups, eol+eol+"\t") + eol + ")"
 }
 
 // sameGroup reports whether the block's last import is of the module that is

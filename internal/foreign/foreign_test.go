@@ -1,0 +1,250 @@
+package foreign_test
+
+import (
+	"errors"
+	"go/format"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed-d146d9dc/scaffold/internal/foreign"
+)
+
+// module makes a file system of files that are given by name and content.
+func module(files map[string]string) fstest.MapFS {
+	fsys := fstest.MapFS{"go.mod": {Data: []byte("module acme.example/shop\n\ngo 1.24\n")}}
+	for name, text := range files {
+		fsys[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return fsys
+}
+
+func TestLook(t *testing.T) {
+	t.Parallel()
+	const serve = "package main\nimport \"net/http\"\nfunc main() { m := http.NewServeMux(); _ = m }\n"
+	for name, tt := range map[string]struct {
+		files    map[string]string
+		folder   string
+		router   foreign.Router
+		database string
+		site     string // file:function:variable
+	}{
+		"nothing":  {map[string]string{"doc.go": "package shop\n"}, ".", foreign.NetHTTP, "", ""},
+		"net/http": {map[string]string{"main.go": serve}, ".", foreign.NetHTTP, "", "main.go:main:m"},
+		"the default mux": {
+			map[string]string{"main.go": "package main\nimport \"net/http\"\nfunc main() { http.HandleFunc(\"/\", nil) }\n"},
+			".", foreign.NetHTTP, "", "main.go:main:http.DefaultServeMux",
+		},
+		"a router beside net/http": {
+			map[string]string{"main.go": serve, "api/api.go": "package api\nimport \"github.com/go-chi/chi/v5\"\n", "cmd/x/main.go": "package main\nimport _ \"acme.example/shop/api\"\nfunc main() {}\n"},
+			".", foreign.Chi, "", "",
+		},
+		"the nearest router, of several": {
+			map[string]string{
+				"main.go":     "package main\nimport (\n\t\"acme.example/shop/api\"\n\t\"github.com/gorilla/mux\"\n)\nvar r = mux.NewRouter()\nfunc main() { api.Do() }\n",
+				"api/api.go":  "package api\nimport \"github.com/gin-gonic/gin\"\nfunc Do() { e := gin.New(); _ = e }\n",
+				"old/dead.go": "package old\nimport _ \"github.com/labstack/echo/v4\"\n",
+			},
+			".", foreign.Gorilla, "", "",
+		},
+		"what a test imports is nothing": {
+			map[string]string{"main.go": serve, "main_test.go": "package main\nimport _ \"github.com/gin-gonic/gin\"\n"},
+			".", foreign.NetHTTP, "", "main.go:main:m",
+		},
+		"a folder alone": {
+			map[string]string{"main.go": serve, "services/a/main.go": "package main\nimport \"github.com/labstack/echo/v4\"\nfunc run() { e := echo.New(); _ = e }\nfunc main() { run() }\n"},
+			"services/a", foreign.Echo, "", "services/a/main.go:run:e",
+		},
+		"examples, tools and other modules do not count": {
+			map[string]string{
+				"cmd/shop/main.go": serve, "examples/gin/main.go": "package main\nimport _ \"github.com/gin-gonic/gin\"\nfunc main() {}\n",
+				"tools/main.go": "package main\nimport _ \"github.com/lib/pq\"\nfunc main() {}\n", "gen.go": "//go:build ignore\n\npackage main\nimport _ \"github.com/lib/pq\"\nfunc main() {}\n",
+				"other/go.mod": "module other\n", "other/main.go": "package main\nimport _ \"github.com/gin-gonic/gin\"\nfunc main() {}\n",
+			},
+			".", foreign.NetHTTP, "", "cmd/shop/main.go:main:m",
+		},
+		"PostgreSQL": {map[string]string{"main.go": "package main\nimport _ \"github.com/jackc/pgx/v5/stdlib\"\nfunc main() {}\n"}, ".", foreign.NetHTTP, "postgres", ""},
+		"SQLite":     {map[string]string{"main.go": "package main\nimport _ \"github.com/mattn/go-sqlite3\"\nfunc main() {}\n"}, ".", foreign.NetHTTP, "sqlite", ""},
+		"both": {
+			map[string]string{"main.go": "package main\nimport (\n_ \"modernc.org/sqlite\"\n_ \"github.com/lib/pq\"\n)\nfunc main() {}\n"},
+			".", foreign.NetHTTP, "postgres", "",
+		},
+		"a method, in a package that the root one is": {
+			map[string]string{
+				"cmd/x/main.go": "package main\nimport \"acme.example/shop\"\nfunc main() { shop.Do() }\n",
+				"shop.go":       "package shop\nimport m \"github.com/gorilla/mux\"\ntype S[T any] struct{ r *m.Router }\nfunc (s *S[T]) Routes() { s.r = m.NewRouter().StrictSlash(true) }\nfunc Do() {}\n",
+			},
+			".", foreign.Gorilla, "", "shop.go:S.Routes:s.r",
+		},
+		"what scaffold brought does not count": {
+			map[string]string{"main.go": serve, "internal/patterns/x.go": "package patterns\nimport _ \"github.com/gin-gonic/gin\"\n", "cmd/y/main.go": "package main\nimport _ \"acme.example/shop/internal/patterns\"\nfunc main() {}\n"},
+			".", foreign.NetHTTP, "", "main.go:main:m",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := foreign.Look(module(tt.files), tt.folder, "internal/patterns")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Module != "acme.example/shop" || r.Go != "1.24" {
+				t.Errorf("module %s, go %s", r.Module, r.Go)
+			}
+			site := ""
+			if len(r.Sites) > 0 {
+				site = r.Sites[0].File + ":" + r.Sites[0].Func + ":" + r.Sites[0].Var
+			}
+			if r.Router != tt.router || r.Database != tt.database || site != tt.site {
+				t.Errorf("router %s, database %q, site %q; want %s, %q, %q", r.Router, r.Database, site, tt.router, tt.database, tt.site)
+			}
+			if wired := tt.files["cmd/y/main.go"] != ""; (r.Wired != "") != wired {
+				t.Errorf("wired in %q", r.Wired)
+			}
+		})
+	}
+}
+
+func TestLookFails(t *testing.T) {
+	t.Parallel()
+	for want, fsys := range map[string]fstest.MapFS{
+		"main.go:2:1: ": module(map[string]string{"main.go": "package main\nimport x\n"}),
+		"go.mod:1":      {"go.mod": {Data: []byte("modul x\n")}},
+		"go.mod":        {},
+	} {
+		if _, err := foreign.Look(fsys, ".", "internal/patterns"); err == nil || !strings.Contains(err.Error(), strings.TrimSuffix(want, ":1: ")) {
+			t.Errorf("Look: %v, want %q in it", err, want)
+		}
+	}
+}
+
+var library = foreign.Library{Import: "acme.example/shop/internal/patterns", Package: "patterns"}
+
+// Where the lines come, and what they are, for functions that are written in
+// many ways.
+func TestWire(t *testing.T) {
+	t.Parallel()
+	const header = "package main\n\nimport (\n\t\"context\"\n\t\"log\"\n\t\"net/http\"\n)\n\n"
+	for name, tt := range map[string]struct {
+		fn, body, want string
+		closes         bool
+	}{
+		"before the server takes it": {
+			"main", "func main() {\n\tm := http.NewServeMux()\n\tm.Handle(\"/\", nil)\n\tsrv := &http.Server{Handler: m}\n\tlog.Fatal(srv.ListenAndServe())\n}\n",
+			"m.Handle(\"/\", nil)\n\tadded, err := patterns.New(context.Background(), os.Getenv, slog.Default())", true,
+		},
+		"the context that is there": {
+			"run", "func run(stop context.Context) error {\n\tm := http.NewServeMux()\n\treturn http.ListenAndServe(\"\", m)\n}\n",
+			"patterns.New(stop, os.Getenv, slog.Default())\n\tif err == nil {\n\t\terr = added.Start(stop)\n\t}\n\tif err != nil {\n\t\treturn err\n\t}\n\tdefer added.Close()\n", true,
+		},
+		"a context of its own": {
+			"main", "func main() {\n\tctx, stop := context.WithCancel(context.Background())\n\tdefer stop()\n\tm := http.NewServeMux()\n\t_ = http.ListenAndServe(\"\", m)\n\tlog.Print(ctx)\n}\n",
+			"patterns.New(ctx, os.Getenv", true,
+		},
+		"other results": {
+			"routes", "func routes() (*http.ServeMux, string, int, error) {\n\tm := http.NewServeMux()\n\treturn m, \"\", 0, nil\n}\n",
+			"return nil, \"\", 0, err\n\t}\n\tfor _", false,
+		},
+		"results without a known zero": {
+			"routes", "func routes() (http.Server, error) {\n\tm := http.NewServeMux()\n\treturn http.Server{Handler: m}, nil\n}\n",
+			"log.Fatal(err)\n\t}\n\tfor _", false,
+		},
+		"a router that it is handed": {
+			"add", "func add(m *http.ServeMux) {\n}\n",
+			"func add(m *http.ServeMux) {\n\tadded, err :=", false,
+		},
+		"names that are taken": {
+			"main", "func main() {\n\tadded, patterns, os := 1, 2, 3\n\tm := http.NewServeMux()\n\tlog.Print(added, patterns, os)\n\t_ = http.ListenAndServe(\"\", m)\n}\n",
+			"addedPatterns, err := scaffoldpatterns.New(context.Background(), stdos.Getenv, slog.Default())", true,
+		},
+		"one line": {
+			"main", "func main() { m := http.NewServeMux(); _ = http.ListenAndServe(\"\", m); log.Print(context.Background()) }\n",
+			"m := http.NewServeMux()\n\tadded, err := patterns.New(", true,
+		},
+		"inside of a block": {
+			"main", "func main() {\n\tif context.Background() != nil {\n\t\tm := http.NewServeMux()\n\t\tlog.Fatal(http.ListenAndServe(\"\", m))\n\t}\n}\n",
+			"\t\tm := http.NewServeMux()\n\t\tadded, err :=", true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src := header + tt.body
+			w, err := foreign.Wire(module(map[string]string{"main.go": src}), "main.go", tt.fn, library)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(w.Data), tt.want) || w.Closes != tt.closes {
+				t.Errorf("closes: %t; want %t and %q in\n%s", w.Closes, tt.closes, tt.want, w.Data)
+			}
+			if tidy, err := format.Source(w.Data); err != nil || name != "one line" && string(tidy) != string(w.Data) {
+				t.Errorf("not formatted (%v):\n%s", err, w.Data)
+			}
+			for _, line := range []string{`"log/slog"`, "acme.example/shop/internal/patterns\"\n"} {
+				if strings.Count(string(w.Data), line) != 1 {
+					t.Errorf("%s is not there once:\n%s", line, w.Data)
+				}
+			}
+			// A second time it is refused.
+			_, err = foreign.Wire(module(map[string]string{"main.go": string(w.Data)}), "main.go", tt.fn, library)
+			if !errors.Is(err, foreign.ErrWired) {
+				t.Errorf("again: %v", err)
+			}
+		})
+	}
+}
+
+func TestWireRefuses(t *testing.T) {
+	t.Parallel()
+	fsys := module(map[string]string{
+		"main.go":   "package main\n\nvar x = 1\n\nfunc main() {}\n",
+		"broken.go": "package main\n\nfunc main() {\n",
+	})
+	for _, tt := range []struct{ file, fn, want string }{
+		{"absent.go", "main", "absent.go: no such file in the module"},
+		{"main.go", "serve", "main.go: has no function serve (it has x, main)"},
+		{"main.go", "main", "main.go: main makes no router, and is handed none"},
+		{"main.go", "x", "main.go: x makes no router"},
+		{"broken.go", "main", "broken.go:3:15: expected '}'"},
+	} {
+		if _, err := foreign.Wire(fsys, tt.file, tt.fn, library); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s:%s: %v, want %q in it", tt.file, tt.fn, err, tt.want)
+		}
+	}
+}
+
+// Imports come where such are.
+func TestWireImports(t *testing.T) {
+	t.Parallel()
+	const body = "\nfunc main() {\n\tm := http.NewServeMux()\n\tm.Handle(\"/\", nil)\n}\n"
+	for name, tt := range map[string]struct{ before, want string }{
+		"a single one": {
+			"package main\n\nimport \"net/http\"\n",
+			"package main\n\nimport (\n\t\"context\"\n\t\"log\"\n\t\"log/slog\"\n\t\"net/http\"\n\t\"os\"\n\n\t\"acme.example/shop/internal/patterns\"\n)\n",
+		},
+		"two single ones": {
+			"package main\n\nimport \"net/http\"\nimport _ \"embed\" // files\n",
+			"package main\n\nimport \"net/http\"\nimport _ \"embed\" // files\n\nimport (\n\t\"context\"\n\t\"log\"\n\t\"log/slog\"\n\t\"os\"\n\n\t\"acme.example/shop/internal/patterns\"\n)\n",
+		},
+		"a group of the module's own": {
+			"package main\n\nimport (\n\t\"log\"\n\t\"net/http\"\n\n\t\"acme.example/shop/internal/zebra\"\n)\n\nvar _ = zebra.Z\nvar _ = log.Fatal\n",
+			"package main\n\nimport (\n\t\"context\"\n\t\"log\"\n\t\"log/slog\"\n\t\"net/http\"\n\t\"os\"\n\n\t\"acme.example/shop/internal/patterns\"\n\t\"acme.example/shop/internal/zebra\"\n)\n\nvar _ = zebra.Z\nvar _ = log.Fatal\n",
+		},
+		"another's package of the same name": {
+			"package main\n\nimport (\n\t\"net/http\"\n\n\tlog \"github.com/sirupsen/logrus\"\n)\n\nvar _ = log.Fatal\n",
+			"package main\n\nimport (\n\t\"context\"\n\tstdlog \"log\"\n\t\"log/slog\"\n\t\"net/http\"\n\t\"os\"\n\n\tlog \"github.com/sirupsen/logrus\"\n\n\t\"acme.example/shop/internal/patterns\"\n)\n\nvar _ = log.Fatal\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, err := foreign.Wire(module(map[string]string{"main.go": tt.before + body}), "main.go", "main", library)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _, _ := strings.Cut(string(w.Data), "\nfunc main()")
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
