@@ -184,15 +184,6 @@ func (t *trial) try(ctx context.Context, r repo) (row, error) {
 	if _, err := t.do(ctx, root, "go", "mod", "tidy"); err != nil {
 		return out, err
 	}
-	if r.wire != "" {
-		if _, err := t.add(ctx, root, r, t.patterns[0], "--wire", r.wire); err != nil {
-			return out, err
-		}
-		if _, err := t.do(ctx, root, "go", "build", "./..."); err != nil {
-			return out, fmt.Errorf("wired: %w", err)
-		}
-		out.wired = "`" + r.wire + "`"
-	}
 	if _, err := t.do(ctx, root, "go", "vet", "./"+r.dir+"/internal/patterns/..."); err != nil {
 		return out, err
 	}
@@ -202,6 +193,15 @@ func (t *trial) try(ctx context.Context, r repo) (row, error) {
 		if before != after {
 			return out, fmt.Errorf("its tests: %s", out.tests)
 		}
+	}
+	if r.wire != "" {
+		if _, err := t.add(ctx, root, r, t.patterns[0], "--wire", r.wire); err != nil {
+			return out, err
+		}
+		if _, err := t.do(ctx, root, "go", "build", "./..."); err != nil {
+			return out, fmt.Errorf("wired: %w", err)
+		}
+		out.wired = "`" + r.wire + "`"
 	}
 	return out, nil
 }
