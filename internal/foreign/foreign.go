@@ -54,10 +54,10 @@ type Import struct{ Path, File string }
 
 // A Site is where a router is made.
 type Site struct {
-	File string // from the module's root
-	Line int
-	Func string // as [Wire] takes it
-	Var  string // what holds the router
+	File string `json:"file"` // from the module's root
+	Line int    `json:"line"`
+	Func string `json:"func"` // as [Wire] takes it
+	Var  string `json:"var"`  // what holds the router
 }
 
 // ImportPath returns the import path of the folder below the repository's own.

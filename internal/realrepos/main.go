@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -222,15 +223,20 @@ func (t *trial) fetch(ctx context.Context, r repo) (string, error) {
 		return "", err
 	}
 	// Files of the module cache are read-only.
-	return root, filepath.WalkDir(root, func(name string, d os.DirEntry, err error) error {
+	copied, err := os.OpenRoot(root)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = copied.Close() }()
+	return root, fs.WalkDir(copied.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		mode := os.FileMode(0o644)
+		mode := fs.FileMode(0o644)
 		if d.IsDir() {
 			mode = 0o755
 		}
-		return os.Chmod(name, mode)
+		return copied.Chmod(name, mode)
 	})
 }
 

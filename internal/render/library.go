@@ -204,7 +204,10 @@ const libraryNote = `> Here it is a package below %q of your own program, and "t
 > /readyz is said to say. Addresses and ports below are examples.`
 
 // A Route is one that a library answers.
-type Route struct{ Method, Path string }
+type Route struct {
+	Method string `json:"method"`
+	Path   string `json:"path"`
+}
 
 // Routes returns the routes of the selected patterns, in the catalog's order.
 func Routes(c *catalog.Catalog, s catalog.Selection) []Route {

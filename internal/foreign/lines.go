@@ -1,0 +1,251 @@
+package foreign
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// declared returns the names that a file declares at any place, its imports'
+// apart.
+func declared(file *ast.File) map[string]bool {
+	names := make(map[string]bool)
+	add := func(ids ...*ast.Ident) {
+		for _, id := range ids {
+			names[id.Name] = true
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch x := n.(type) {
+		case *ast.FuncDecl:
+			if x.Recv == nil {
+				add(x.Name)
+			}
+		case *ast.Field:
+			add(x.Names...)
+		case *ast.ValueSpec:
+			add(x.Names...)
+		case *ast.TypeSpec:
+			add(x.Name)
+		case *ast.AssignStmt:
+			for _, l := range x.Lhs {
+				if id, ok := l.(*ast.Ident); ok && x.Tok == token.DEFINE {
+					add(id)
+				}
+			}
+		case *ast.RangeStmt:
+			for _, e := range []ast.Expr{x.Key, x.Value} {
+				if id, ok := e.(*ast.Ident); ok {
+					add(id)
+				}
+			}
+		}
+		return true
+	})
+	return names
+}
+
+// An addition is an import to add.
+type addition struct{ name, path string }
+
+func (a addition) String() string {
+	if a.name == "" {
+		return strconv.Quote(a.path)
+	}
+	return a.name + " " + strconv.Quote(a.path)
+}
+
+// An edit puts lines into a file.
+type edit struct {
+	fset    *token.FileSet
+	file    *ast.File
+	src     []byte
+	names   map[string]bool // taken in the file or its package
+	imports []addition
+	library string // its import path
+}
+
+// packageNames notes what the package's other files declare: no import may be
+// named so.
+func (e *edit) packageNames(fsys fs.FS, name string) error {
+	entries, err := fs.ReadDir(fsys, path.Dir(name))
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		other := path.Join(path.Dir(name), entry.Name())
+		if other == name || !isSource(other) || !entry.Type().IsRegular() {
+			continue
+		}
+		data, err := fs.ReadFile(fsys, other)
+		if err != nil {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), other, data, parser.SkipObjectResolution)
+		if file == nil {
+			return err
+		}
+		for _, decl := range file.Decls {
+			for _, f := range functions(decl) {
+				e.names[f.name] = true
+			}
+			if gen, ok := decl.(*ast.GenDecl); ok {
+				for _, spec := range gen.Specs {
+					if t, ok := spec.(*ast.TypeSpec); ok {
+						e.names[t.Name.Name] = true
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// use returns the name by which the lines speak of a package, and notes its
+// import if the file has none that they can use.
+func (e *edit) use(imp, name string) string {
+	taken := make(map[string]bool)
+	for _, spec := range e.file.Imports {
+		p, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			continue
+		}
+		local := localName(spec, p)
+		if p == imp && local != "_" && local != "." && !e.names[local] {
+			return local
+		}
+		taken[local] = true
+	}
+	add := addition{path: imp}
+	if local := name; taken[local] || e.names[local] {
+		add.name = "std" + name
+		if imp == e.library {
+			add.name = "scaffold" + name
+		}
+		name = add.name
+	} else if path.Base(imp) != name {
+		add.name = name
+	}
+	if !slices.Contains(e.imports, add) {
+		e.imports = append(e.imports, add)
+	}
+	return name
+}
+
+// free returns the first of names that is not taken.
+func (e *edit) free(names ...string) string {
+	for _, name := range names {
+		if !e.names[name] {
+			return name
+		}
+	}
+	return names[len(names)-1]
+}
+
+// lines returns the statements that wire the library.
+func (e *edit) lines(t *target, lib Library, closes bool) []string {
+	app := e.free("added", "addedPatterns", "addedByScaffold")
+	ctx := e.context(t)
+	if ctx == "" {
+		ctx = e.use("context", "context") + ".Background()"
+	}
+	library := e.use(lib.Import, lib.Package)
+	lines := []string{
+		fmt.Sprintf("%s, err := %s.New(%s, %s.Getenv, %s.Default())", app, library, ctx, e.use("os", "os"), e.use("log/slog", "slog")),
+		"if err == nil {",
+		"\terr = " + app + ".Start(" + ctx + ")",
+		"}",
+		"if err != nil {",
+		"\t" + e.fail(t),
+		"}",
+	}
+	if closes {
+		lines = append(lines, "defer "+app+".Close()")
+	}
+	for local, r := range routersByName(e.file) {
+		if r == t.router {
+			return append(lines, mount(r, local, t.name, app)...)
+		}
+	}
+	return append(lines, Mount(t.router, t.name, app)...)
+}
+
+// context returns the name of a context that the function has at the target.
+func (e *edit) context(t *target) string {
+	for _, field := range t.fn.Params.List {
+		if _, name := selector(field.Type); name == "Context" && len(field.Names) > 0 && expression(field.Type) == "context.Context" {
+			if field.Names[0].Name != "_" {
+				return field.Names[0].Name
+			}
+		}
+	}
+	before := t.body.List
+	if len(t.in) > 0 && len(before) > 0 && &t.in[0] == &before[0] {
+		before = before[:t.at+1]
+	} else {
+		before = t.in[:t.at+1]
+	}
+	for _, stmt := range before {
+		if s, ok := stmt.(*ast.AssignStmt); ok && s.Tok == token.DEFINE && expression(s.Lhs[0]) == "ctx" {
+			return "ctx"
+		}
+	}
+	return ""
+}
+
+// fail returns the statement that ends the function with err: by returning it
+// where it returns errors and what else it returns has a zero value that can be
+// told from its type's syntax.
+func (e *edit) fail(t *target) string {
+	var results []ast.Expr
+	if t.fn.Results != nil {
+		for _, field := range t.fn.Results.List {
+			for range max(1, len(field.Names)) {
+				results = append(results, field.Type)
+			}
+		}
+	}
+	if n := len(results); n > 0 && expression(results[n-1]) == "error" {
+		zeros := make([]string, 0, n)
+		for _, typ := range results[:n-1] {
+			if zero := zero(typ); zero != "" {
+				zeros = append(zeros, zero)
+			}
+		}
+		if len(zeros) == n-1 {
+			return "return " + strings.Join(append(zeros, "err"), ", ")
+		}
+	}
+	return e.use("log", "log") + ".Fatal(err)"
+}
+
+// zero returns the zero value of a type, or "" where its syntax doesn't say.
+func zero(typ ast.Expr) string {
+	switch x := typ.(type) {
+	case *ast.StarExpr, *ast.MapType, *ast.ChanType, *ast.FuncType, *ast.InterfaceType:
+		return "nil"
+	case *ast.ArrayType:
+		if x.Len == nil {
+			return "nil"
+		}
+	case *ast.Ident, *ast.SelectorExpr:
+		switch name := expression(x); name {
+		case "http.Handler", "chi.Router", "gin.IRouter", "gin.IRoutes", "context.Context", "any", "error":
+			return "nil"
+		case "string":
+			return `""`
+		case "bool":
+			return "false"
+		case "int", "int64", "uint", "uint64", "float64":
+			return "0"
+		}
+	}
+	return ""
+}
+
