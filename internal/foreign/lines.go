@@ -248,4 +248,3 @@ func zero(typ ast.Expr) string {
 	}
 	return ""
 }
-

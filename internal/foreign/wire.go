@@ -180,4 +180,3 @@ func (t *target) closes() bool {
 		return call && (!returns || t.serves(stmt))
 	})
 }
-

@@ -1,0 +1,277 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seed-d146d9dc/scaffold/internal/catalog"
+	"github.com/seed-d146d9dc/scaffold/internal/foreign"
+	"github.com/seed-d146d9dc/scaffold/internal/gomod"
+	"github.com/seed-d146d9dc/scaffold/internal/plan"
+	"github.com/seed-d146d9dc/scaffold/internal/render"
+	"github.com/seed-d146d9dc/scaffold/internal/tree"
+	"github.com/seed-d146d9dc/scaffold/internal/worktree"
+)
+
+// A foreignDraft is an addition to a module that scaffold did not make, worked
+// out and not written.
+type foreignDraft struct {
+	root      string
+	repo      *foreign.Repo
+	place     render.Place
+	selection catalog.Selection
+	added     []catalog.Added
+	fresh     []string // what was asked for and is not there
+	reasons   []string // why the options have their values
+	plan      plan.Plan
+	mod       *gomod.Into
+	vendor    bool
+	// wiring is what main needs, nil where it has it or its place is not known.
+	wiring *foreign.Wiring
+	routes []render.Route
+}
+
+// draftForeign works an addition out. It writes nothing.
+func draftForeign(c *catalog.Catalog, o *addOptions, root, folder string) (*foreignDraft, error) {
+	d := &foreignDraft{root: root}
+	var err error
+	if d.place, err = o.place(); err != nil {
+		return nil, err
+	}
+	d.place.Folder = folder
+	opened, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = opened.Close() }()
+	fsys := opened.FS()
+	if d.repo, err = foreign.Look(fsys, folder, path.Join(folder, d.place.Below)); err != nil {
+		return nil, err
+	}
+	d.place.Import = d.repo.ImportPath(d.place.Below)
+	base, err := d.choose(c, o, fsys)
+	if err != nil {
+		return nil, err
+	}
+	next, err := render.Library(c, d.selection, d.place)
+	if err != nil {
+		return nil, err
+	}
+	if err := standing(fsys, base, next); err != nil {
+		return nil, err
+	}
+	mod, sum, err := gomod.Resolve(d.repo.Module, next)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.makePlan(fsys, o.wire, base, next, mod, sum); err != nil {
+		return nil, err
+	}
+	d.routes = render.Routes(c, d.selection)
+	return d, d.workspace(o)
+}
+
+// choose resolves what was asked for with what an earlier addition brought, and
+// returns the files of that as they were before anyone edited them.
+func (d *foreignDraft) choose(c *catalog.Catalog, o *addOptions, fsys fs.FS) (base tree.Tree, err error) {
+	set, err := settings(splitNames(o.set))
+	if err != nil {
+		return nil, err
+	}
+	before := d.found(c, fsys)
+	for _, name := range o.patterns {
+		if !before.Has(name) {
+			d.fresh = append(d.fresh, name)
+		}
+	}
+	options := merged(before.Options, set)
+	wanted := append(slices.Clone(before.Patterns), o.patterns...)
+	bare, _, err := c.Resolve(wanted, nil)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	if value, ok := bare.Options["database"]; ok && options["database"] == "" {
+		switch by := d.repo.DatabaseImport; {
+		case d.repo.Database != "":
+			options["database"] = d.repo.Database
+			d.reasons = append(d.reasons, fmt.Sprintf("%s imports %s", by.File, by.Path))
+		default:
+			d.reasons = append(d.reasons, fmt.Sprintf("no driver of PostgreSQL or SQLite was found; --set chooses another than %s", value))
+		}
+	}
+	if d.selection, d.added, err = c.Resolve(wanted, options); err != nil {
+		return nil, &usageError{err}
+	}
+	d.added = slices.DeleteFunc(d.added, func(x catalog.Added) bool { return before.Has(x.Pattern) })
+	name := path.Base(d.repo.ImportPath(""))
+	if majorVersion(name) {
+		name = path.Base(path.Dir(d.repo.ImportPath("")))
+	}
+	d.selection.Name, d.selection.Module = name, d.repo.Module
+	if len(before.Patterns) == 0 {
+		return tree.Tree{}, nil
+	}
+	before.Name, before.Module = d.selection.Name, d.selection.Module
+	return render.Library(c, before, d.place)
+}
+
+func majorVersion(elem string) bool {
+	return len(elem) > 1 && elem[0] == 'v' && strings.Trim(elem[1:], "0123456789") == ""
+}
+
+// found returns what an earlier addition brought: there is no record of it but
+// the files themselves.
+func (d *foreignDraft) found(c *catalog.Catalog, fsys fs.FS) catalog.Selection {
+	dir := path.Join(d.place.Folder, d.place.Below)
+	exists := func(elem ...string) bool {
+		_, err := fs.Stat(fsys, path.Join(append([]string{dir}, elem...)...))
+		return err == nil
+	}
+	text, err := fs.ReadFile(fsys, path.Join(dir, "app.go"))
+	if err != nil || !strings.Contains(string(text), "is what scaffold added to this module") {
+		return catalog.Selection{}
+	}
+	var names []string
+	options := make(map[string]string)
+	for _, p := range c.Patterns {
+		if exists(p.Name+".go") && exists(p.Name) {
+			names = append(names, p.Name)
+		}
+	}
+	for _, o := range c.Options {
+		for _, v := range o.Values {
+			if slices.Contains(names, o.Pattern) && exists(o.Pattern, v.Name+".go") {
+				options[o.Name] = v.Name
+			}
+		}
+	}
+	s, _, err := c.Resolve(names, options)
+	if err != nil {
+		return catalog.Selection{}
+	}
+	return s
+}
+
+// standing reports a folder in which the module has a package of its own where
+// one is to come: both would be one package.
+func standing(fsys fs.FS, base, next tree.Tree) error {
+	var dirs []string
+	for p := range next {
+		if path.Ext(p) == ".go" {
+			dirs = append(dirs, path.Dir(p))
+		}
+	}
+	slices.Sort(dirs)
+	for _, dir := range slices.Compact(dirs) {
+		entries, err := fs.ReadDir(fsys, dir)
+		if err != nil {
+			continue // what stands there instead is the plan's to say
+		}
+		own, theirs := false, ""
+		for _, e := range entries {
+			name := path.Join(dir, e.Name())
+			_, is := next[name]
+			_, was := base[name]
+			switch {
+			case is || was:
+				own = true
+			case path.Ext(name) == ".go" && theirs == "":
+				theirs = name
+			}
+		}
+		if theirs != "" && !own {
+			return &standingError{fmt.Errorf("%s: you have a package of your own where one is to come (with %s); choose another folder with --prefix, as in --prefix %s",
+				dir, path.Base(theirs), "internal/scaffold")}
+		}
+	}
+	return nil
+}
+
+// makePlan compares the files with what stands there, and merges requirements
+// and wiring into the files that have them.
+func (d *foreignDraft) makePlan(fsys fs.FS, wire string, base, next tree.Tree, mod, sum []byte) error {
+	next[goMod], next["go.sum"] = tree.File{Data: mod}, tree.File{Data: sum}
+	wired, err := d.wire(fsys, wire, next)
+	if err != nil {
+		return err
+	}
+	paths := append(slices.Collect(maps.Keys(next)), base.Paths()...)
+	work, err := worktree.Read(d.root, paths, nil)
+	if err != nil {
+		return err
+	}
+	// Both sides have added to a file that held nothing.
+	base[goMod] = tree.File{Data: []byte("module " + d.repo.Module + "\n"), Exec: work[goMod].Exec}
+	if stands, ok := work["go.sum"]; ok {
+		base["go.sum"] = tree.File{Exec: stands.Exec}
+	}
+	if wired != "" {
+		base[wired] = work[wired]
+		next[wired] = tree.File{Data: next[wired].Data, Exec: work[wired].Exec}
+	}
+	d.plan = plan.Make(base, next, work)
+	for i := range d.plan.Steps {
+		s := &d.plan.Steps[i]
+		switch {
+		case s.Path == wired && s.Writes():
+			s.Action, s.Why = plan.Merge, "the wiring is put into "+d.wiring.Site.Func
+		case s.Path == "go.sum" && s.Writes() && s.Work != nil:
+			s.Why, s.Notes = "sums of the requirements are added", nil
+		case s.Path == goMod && s.Action != plan.Conflict:
+			if d.mod, err = gomod.Finish(s.Work.Data, s.After.Data, mod); err != nil {
+				return err
+			}
+			s.After = &tree.File{Data: d.mod.Mod, Exec: s.Work.Exec}
+			s.Why, s.Notes = "the patterns' requirements are merged in", d.mod.Notes
+		}
+	}
+	if d.mod == nil { // it is what is required already
+		stands := work[goMod].Data
+		d.mod, err = gomod.Finish(stands, stands, mod)
+	}
+	return err
+}
+
+// wire works the wiring out: into next where a place was named, whose path it
+// returns; else to be shown, for the likeliest place.
+func (d *foreignDraft) wire(fsys fs.FS, at string, next tree.Tree) (string, error) {
+	lib := foreign.Library{Import: d.place.Import, Package: d.place.Package}
+	if at == "" {
+		for _, site := range d.repo.Sites {
+			w, err := foreign.Wire(fsys, site.File, site.Func, lib)
+			if err == nil && d.repo.Wired == "" {
+				d.wiring = w
+				return "", nil
+			}
+		}
+		return "", nil
+	}
+	i := strings.LastIndexByte(at, ':')
+	if i <= 0 || i == len(at)-1 {
+		return "", usagef("--wire=%s: say FILE:FUNC, as in main.go:main", at)
+	}
+	file, fn := path.Clean(filepath.ToSlash(at[:i])), at[i+1:]
+	name := path.Join(d.repo.Folder, file)
+	if _, err := fs.Stat(fsys, name); errors.Is(err, fs.ErrNotExist) {
+		name = file
+	}
+	if !fs.ValidPath(name) || path.Ext(name) != ".go" {
+		return "", usagef("--wire=%s: %s is no Go file in the module", at, file)
+	}
+	if inside, _, ok := strings.Cut(path.Join(d.repo.Folder, d.place.Below)+"/", "internal/"); ok && !strings.HasPrefix(name, inside) {
+		return "", usagef("--wire=%s: Go lets only what is below %s import %s; choose another --dir or --prefix", at, path.Clean("./"+inside), d.place.Import)
+	}
+	var err error
+	if d.wiring, err = foreign.Wire(fsys, name, fn, lib); err != nil {
+		return "", &usageError{fmt.Errorf("--wire: %w", err)}
+	}
+	next[name] = tree.File{Data: d.wiring.Data}
+	return name, nil
+}
