@@ -4,6 +4,7 @@ package apply
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -364,6 +365,8 @@ const (
 	killRoot     = "APPLY_TEST_KILL_ROOT"
 	killScenario = "APPLY_TEST_KILL_SCENARIO"
 	killCall     = "APPLY_TEST_KILL_CALL"
+	// The file that holds a scenario that is none of those here.
+	killChanges = "APPLY_TEST_KILL_CHANGES"
 )
 
 func TestMain(m *testing.M) {
@@ -380,7 +383,23 @@ func killSelf(root string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	for _, s := range scenarios {
+	all := scenarios
+	if name := os.Getenv(killChanges); name != "" {
+		var given struct {
+			Command string
+			Changes []Change
+		}
+		data, err := os.ReadFile(name)
+		if err == nil {
+			err = json.Unmarshal(data, &given)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		all = []scenario{{changes: given.Changes, command: given.Command}}
+	}
+	for _, s := range all {
 		if s.name != os.Getenv(killScenario) {
 			continue
 		}
