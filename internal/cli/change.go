@@ -254,6 +254,11 @@ func (a *app) change(ctx context.Context, s *service, want record.Manifest, o *c
 
 // carryOut writes a draft, when it is complete and is to be written.
 func (a *app) carryOut(ctx context.Context, d *draft, o *changeOptions, doc *document, title string) (*draft, error) {
+	if len(d.plan.Conflicts()) > 0 {
+		if err := a.still(ctx, d.service); err != nil {
+			return nil, err
+		}
+	}
 	policy := func() {
 		if o.conflicts != "" {
 			d.plan = d.plan.Resolve(plan.Policy(o.conflicts))

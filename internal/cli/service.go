@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -101,21 +102,47 @@ func (a *app) look(ctx context.Context, dir string) (*service, error) {
 	return s, nil
 }
 
-// open reads the service in dir or above, with what was last written.
+// open reads the service in dir or above, with what was last written. Where
+// another command writes meanwhile, it waits for that one and reads anew.
 func (a *app) open(ctx context.Context, dir string) (*service, error) {
-	s, err := a.look(ctx, dir)
-	if err != nil {
-		return nil, err
+	for {
+		s, err := a.look(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		if s == nil {
+			return nil, usagef("%s: no %s here or above, so scaffold did not make this folder; go to a service's folder, name one with --dir, or make one with `scaffold new`", dir, record.ManifestFile)
+		}
+		s.base, err = readBase(s.root)
+		again, lerr := a.look(ctx, dir)
+		if lerr != nil {
+			return nil, lerr
+		}
+		if again != nil && bytes.Equal(s.text, again.text) {
+			return s, err
+		}
 	}
-	if s == nil {
-		return nil, usagef("%s: no %s here or above, so scaffold did not make this folder; go to a service's folder, name one with --dir, or make one with `scaffold new`", dir, record.ManifestFile)
-	}
-	root, err := os.OpenRoot(s.root)
+}
+
+func readBase(dir string) (tree.Tree, error) {
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
 	files := worktree.Open(root)
 	defer func() { _ = files.Close() }()
-	s.base, err = record.BaseTree(files.FS())
-	return s, err
+	return record.BaseTree(files.FS())
+}
+
+// still reports an error if another command has written since s was read, so that
+// its work is not taken for its owner's.
+func (a *app) still(ctx context.Context, s *service) error {
+	if s.text == nil {
+		return nil
+	}
+	now, err := a.open(ctx, s.root)
+	if err == nil && (!bytes.Equal(now.text, s.text) || !now.base.Equal(s.base)) {
+		err = &apply.ChangedError{Paths: []string{record.Dir}}
+	}
+	return err
 }
