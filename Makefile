@@ -1,4 +1,4 @@
-.PHONY: test lint bench golden generate
+.PHONY: test lint combos bench golden generate
 
 # Linters and tests, on the real engines: installs what is missing, starts it on
 # free loopback ports, and stops it again.
@@ -11,6 +11,11 @@ lint: bin/golangci-lint
 	./bin/golangci-lint run ./...
 	./bin/golangci-lint run --build-tags postgres,production ./templates/...
 	for s in golden/*/go.mod; do (cd $$(dirname $$s) && $(CURDIR)/bin/golangci-lint run ./...) || exit; done
+
+# Every selection of patterns and options, proved to build: how many, how many
+# fail, and how long it took. `go test ./internal/combos -go` asks the go command.
+combos:
+	go test ./internal/combos -count=1 -v -run '^(TestEverySelectionBuilds|TestTheProofFails)$$' | grep -v '^=== '
 
 # Figures of the tool (whole processes) and of the patterns.
 bench:

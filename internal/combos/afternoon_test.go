@@ -4,7 +4,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,15 +37,7 @@ func TestAddAPatternInAnAfternoon(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.Name, s.Module = "orders", "acme.example/orders"
-			dir := t.TempDir()
-			if err := prove(t.Context(), c, s, dir, tidy, vet); err != nil {
-				t.Fatal(err)
-			}
-			cmd := exec.CommandContext(t.Context(), "go", "test", "./cmd/...", "./internal/greeting/...")
-			cmd.Dir = dir
-			if output, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("go test: %v\n%s", err, output)
-			}
+			dir := runGo(t, c, s, tidy, vet, []string{"test", "./cmd/...", "./internal/greeting/..."})
 			join := filepath.Join(dir, "cmd", "orders", "greeting_database.go")
 			if _, err := os.Stat(join); (err == nil) != (name == "joined") {
 				t.Errorf("the join's file: %v", err)

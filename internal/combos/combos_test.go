@@ -1,25 +1,18 @@
-// Package combos proves that every selection of patterns and options is a
-// service that builds: its go.mod and go.sum are what go mod tidy would write,
-// and its code and its tests compile and pass go vet. A sample, another at each
-// commit, is linked too; go test ./internal/combos -link links every one.
 package combos
 
 import (
 	"bytes"
-	"context"
 	"flag"
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/seed-d146d9dc/scaffold/internal/catalog"
 	"github.com/seed-d146d9dc/scaffold/internal/render"
@@ -27,112 +20,87 @@ import (
 	"github.com/seed-d146d9dc/scaffold/templates"
 )
 
-var link = flag.Bool("link", false, "link every selection's command, not only those of a sample")
+var byGo = flag.Bool("go", false, "give every selection to the go command, not only those of a sample")
 
-// sampled is how many selections are linked, besides the smallest and the
-// largest.
-const sampled = 10
+// How many selections the go command is given, besides the smallest and the
+// largest, and how many of those run their tests.
+const (
+	sampled = 8
+	tested  = 1
+)
 
-// selections returns every selection that a user can make, each once: all
-// subsets of the patterns, with what they require, under all options.
-func selections(t testing.TB, c *catalog.Catalog) []catalog.Selection {
+func loadCatalog(t testing.TB) *catalog.Catalog {
 	t.Helper()
-	seen := make(map[string]bool)
-	var all []catalog.Selection
-	for bits := range 1 << len(c.Patterns) {
-		var names []string
-		for i, p := range c.Patterns {
-			if bits>>i&1 == 1 {
-				names = append(names, p.Name)
-			}
-		}
-		base, _, err := c.Resolve(names, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, options := range combinations(c, base) {
-			s, _, err := c.Resolve(names, options)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Name, s.Module = "orders", "acme.example/orders"
-			if id := describe(s); !seen[id] {
-				seen[id] = true
-				all = append(all, s)
-			}
-		}
-	}
-	return all
-}
-
-// combinations returns every choice of values for the options that s has.
-func combinations(c *catalog.Catalog, s catalog.Selection) []map[string]string {
-	all := []map[string]string{{}}
-	for _, o := range c.Options {
-		if _, ok := s.Options[o.Name]; !ok {
-			continue
-		}
-		var more []map[string]string
-		for _, chosen := range all {
-			for _, value := range o.ValueNames() {
-				with := maps.Clone(chosen)
-				with[o.Name] = value
-				more = append(more, with)
-			}
-		}
-		all = more
-	}
-	return all
-}
-
-// describe names the selection as the flags of scaffold new do.
-func describe(s catalog.Selection) string {
-	with := "none"
-	if len(s.Patterns) > 0 {
-		with = strings.Join(s.Patterns, ",")
-	}
-	d := "--with " + with
-	for _, name := range slices.Sorted(maps.Keys(s.Options)) {
-		d += " --set " + name + "=" + s.Options[name]
-	}
-	return d
-}
-
-func TestEverySelectionBuilds(t *testing.T) {
-	t.Parallel()
 	c, err := catalog.Load(templates.FS)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := selections(t, c)
-	linked := sample(t, len(all))
-	t.Logf("%d selections", len(all))
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			dir := t.TempDir()
-			for i := range next {
-				s := all[i]
-				commands := [][]string{tidy, vet}
-				if *link || linked[i] {
-					commands = [][]string{tidy, build, vet}
-				}
-				if err := prove(t.Context(), c, s, dir, commands...); err != nil {
-					t.Errorf("go run ./cmd/scaffold new orders --module %s %s:\n%v", s.Module, describe(s), err)
-				}
-			}
-		})
-	}
-	for i := range all {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
+	return c
 }
 
-// sample draws those of n selections that are linked. The seed is the commit.
-func sample(t testing.TB, n int) map[int]bool {
+func TestEverySelectionBuilds(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	p, err := newProver(t.Context(), loadCatalog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded := time.Since(start)
+	all, err := p.selections()
+	if err != nil {
+		t.Fatal(err)
+	}
+	failures := p.proveAll(all)
+	t.Logf("%d selections, %d failures, %.1f s (%.1f s of them to load what they import)",
+		len(all), len(failures), time.Since(start).Seconds(), loaded.Seconds())
+	for i, f := range failures {
+		if i == 5 {
+			t.Errorf("and %d more", len(failures)-i)
+			break
+		}
+		t.Error(f)
+		if small := p.smallest(f); describe(small.selection) != describe(f.selection) {
+			t.Errorf("the smallest that still fails: %v", small)
+		}
+	}
+}
+
+// The go command says the same of a sample.
+func TestSampleBuildsWithGo(t *testing.T) {
+	t.Parallel()
+	c := loadCatalog(t)
+	all, err := space{c}.selections()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range sample(t, len(all)) {
+		s := all[i]
+		t.Run(strings.ReplaceAll(describe(s), " ", ""), func(t *testing.T) {
+			t.Parallel()
+			runGo(t, c, s, tidy, link, vet)
+		})
+	}
+}
+
+// One selection of the sample runs its tests, on the engines that are there.
+func TestSamplePassesItsTests(t *testing.T) {
+	t.Parallel()
+	c := loadCatalog(t)
+	all, err := space{c}.selections()
+	if err != nil {
+		t.Fatal(err)
+	}
+	drawn := sample(t, len(all))
+	for _, i := range drawn[2:min(2+tested, len(drawn))] {
+		t.Run(strings.ReplaceAll(describe(all[i]), " ", ""), func(t *testing.T) {
+			runGo(t, c, all[i], test)
+		})
+	}
+}
+
+// sample draws those of n selections that the go command is given: the first, the
+// last, and some by the commit.
+func sample(t testing.TB, n int) []int {
 	t.Helper()
 	seed := fnv.New64a()
 	head, err := exec.CommandContext(t.Context(), "git", "rev-parse", "HEAD").Output()
@@ -141,9 +109,14 @@ func sample(t testing.TB, n int) map[int]bool {
 	}
 	_, _ = seed.Write(head) // never fails
 	t.Logf("the sample is that of commit %s", head)
-	drawn := map[int]bool{0: true, n - 1: true}
-	for _, i := range rand.New(rand.NewPCG(seed.Sum64(), 0)).Perm(n)[:min(sampled, n)] {
-		drawn[i] = true
+	drawn := []int{0, n - 1}
+	for _, i := range rand.New(rand.NewPCG(seed.Sum64(), 0)).Perm(n) {
+		if len(drawn) == sampled+2 && !*byGo {
+			break
+		}
+		if i != 0 && i != n-1 {
+			drawn = append(drawn, i)
+		}
 	}
 	return drawn
 }
@@ -151,83 +124,141 @@ func sample(t testing.TB, n int) map[int]bool {
 // What the go command is asked of a selection. Linking is most of a build; the
 // symbol tables that are left out are most of the linking.
 var (
-	tidy  = []string{"mod", "tidy", "-diff"}
-	build = []string{"build", "-mod=readonly", "-ldflags=-s -w", "./..."}
-	vet   = []string{"vet", "-mod=readonly", "./..."}
+	tidy = []string{"mod", "tidy", "-diff"}
+	link = []string{"build", "-mod=readonly", "-ldflags=-s -w", "./..."}
+	vet  = []string{"vet", "-mod=readonly", "./..."}
+	test = []string{"test", "-mod=readonly", "-race", "./..."}
 )
 
-// prove renders the selection into dir, in place of what was there, and runs
-// the go command on it.
-func prove(ctx context.Context, c *catalog.Catalog, s catalog.Selection, dir string, commands ...[]string) error {
-	out, err := render.Render(c, s)
+// firstFailure returns the first selection that fails, made as small as can be.
+func firstFailure(p *prover, all []catalog.Selection) (failure, bool) {
+	for _, s := range all {
+		if err := p.prove(s); err != nil {
+			return p.smallest(failure{s, err}), true
+		}
+	}
+	return failure{}, false
+}
+
+// runGo renders the selection and runs the go command on it, in the folder that it
+// returns.
+func runGo(t *testing.T, c *catalog.Catalog, s catalog.Selection, commands ...[]string) (dir string) {
+	t.Helper()
+	files, err := render.Render(c, s)
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	if err := replace(dir, out); err != nil {
-		return err
-	}
+	dir = t.TempDir()
+	write(t, dir, files)
 	for _, args := range commands {
-		cmd := exec.CommandContext(ctx, "go", args...)
+		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "GOWORK=off")
 		if output, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, output)
+			t.Fatalf("go %s: %v\n%s\nin go run ./cmd/scaffold new %s --module %s %s",
+				strings.Join(args, " "), err, output, s.Name, s.Module, describe(s))
 		}
 	}
-	return nil
+	return dir
 }
 
-// replace makes dir hold the tree's files and nothing else.
-func replace(dir string, files tree.Tree) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-			return err
-		}
-	}
+func write(t *testing.T, dir string, files tree.Tree) {
+	t.Helper()
 	for path, f := range files {
 		file := filepath.Join(dir, filepath.FromSlash(path))
 		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-			return err
+			t.Fatal(err)
 		}
 		if err := os.WriteFile(file, f.Data, f.Mode()); err != nil {
-			return err
+			t.Fatal(err)
 		}
 	}
-	return nil
 }
 
-// The proof notices what it is there to notice.
+// The array covers each choice for three patterns and options that can be made.
+func TestCoverCovers(t *testing.T) {
+	t.Parallel()
+	s := space{loadCatalog(t)}
+	rows := s.cover(3)
+	triples, missed := 0, 0
+	s.tuples(3, func(tuple []level) {
+		if _, ok := s.row(tuple); !ok {
+			return
+		}
+		triples++
+		if !slices.ContainsFunc(rows, func(r row) bool { return holds(s, r, tuple) }) {
+			missed++
+			t.Errorf("in no row: %v", tuple)
+		}
+	})
+	t.Logf("%d rows for %d triples", len(rows), triples)
+	if triples == 0 || len(rows) == 0 {
+		t.Error("there is nothing to cover")
+	}
+}
+
+func holds(s space, r row, tuple []level) bool {
+	n := len(s.catalog.Patterns)
+	for _, l := range tuple {
+		if l.factor >= n {
+			o := s.catalog.Options[l.factor-n]
+			if r.options[o.Name] != o.Values[l.value].Name || !slices.Contains(r.patterns, o.Pattern) {
+				return false
+			}
+		} else if slices.Contains(r.patterns, s.catalog.Patterns[l.factor].Name) != (l.value == 1) {
+			return false
+		}
+	}
+	return true
+}
+
+// The proof notices what it is there to notice: each way to break a template is
+// caught, in some selection.
 func TestTheProofFails(t *testing.T) {
 	t.Parallel()
-	c, err := catalog.Load(templates.FS)
+	c := loadCatalog(t)
+	whole, err := newProver(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, _, err := c.Resolve(nil, nil)
+	all, err := whole.selections()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Name, s.Module = "orders", "acme.example/orders"
-	for name, breakIt := range map[string]func(f *catalog.File){
-		"an import of a package that is not there": func(f *catalog.File) {
-			f.Data = bytes.Replace(f.Data, []byte(`"context"`), []byte("\"context\"\n\t_ \""+"github.com/seed-d146d9dc/scaffold/templates/service/internal/nothing\""), 1)
-		},
-		"an unused variable":           func(f *catalog.File) { f.Data = append(f.Data, "\nfunc _() { unused := 1 }\n"...) },
-		"a wrong verb, which vet sees": func(f *catalog.File) { f.Data = append(f.Data, "\nfunc _() { fmt.Printf(\"%d\", \"\") }\n"...) },
-	} {
-		t.Run(name, func(t *testing.T) {
+	slices.SortStableFunc(all, func(a, b catalog.Selection) int { return len(a.Patterns) - len(b.Patterns) })
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			broken := *c
 			broken.Files = slices.Clone(c.Files)
-			i := slices.IndexFunc(broken.Files, func(f catalog.File) bool { return f.Path == "cmd/service/main.go" })
-			broken.Files[i].Data = bytes.Clone(broken.Files[i].Data)
-			breakIt(&broken.Files[i])
-			if err := prove(t.Context(), &broken, s, t.TempDir(), tidy, vet); err == nil {
-				t.Error("it passed")
+			i := slices.IndexFunc(broken.Files, func(f catalog.File) bool { return f.Path == m.file })
+			if i < 0 {
+				t.Fatalf("no template %s", m.file)
+			}
+			f := &broken.Files[i]
+			before := f.Data
+			switch {
+			case m.gone:
+				broken.Files = slices.Delete(broken.Files, i, i+1)
+			case m.old == "":
+				f.Data = append(bytes.Clone(before), m.new...)
+			default:
+				f.Data = bytes.Replace(before, []byte(m.old), []byte(m.new), 1)
+				if bytes.Equal(f.Data, before) {
+					t.Fatalf("%s: no %q", m.file, m.old)
+				}
+			}
+			p := &prover{space{&broken}, whole.checker}
+			small, failed := firstFailure(p, all)
+			if !failed {
+				t.Fatal("it passed")
+			}
+			t.Logf("%s\n%s", describe(small.selection), lines(small.err))
+			if !strings.Contains(fmt.Sprint(small.err), m.want) {
+				t.Errorf("error %v, want %q", small.err, m.want)
+			}
+			if m.smallest != "" && describe(small.selection) != m.smallest {
+				t.Errorf("smallest selection %q, want %q", describe(small.selection), m.smallest)
 			}
 		})
 	}

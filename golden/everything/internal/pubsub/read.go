@@ -101,22 +101,46 @@ func (b *Bus) Read(ctx context.Context, after, upTo uint64, yield func(Message) 
 	if err != nil {
 		return err
 	}
-	reader, err := b.newReader(ctx, subjects, after)
-	if err != nil {
+	for try := 1; ; try++ {
+		err := b.readOnce(ctx, subjects, &after, upTo, yield)
+		var failed handlerError
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &failed):
+			return failed.error
+		// A server that was silent for a moment may have only been busy.
+		case try < readTries && (errors.Is(err, jetstream.ErrNoHeartbeat) || errors.Is(err, errRestart)):
+			b.metrics.restarts.Inc()
+			continue
+		}
 		return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+	}
+}
+
+// readTries is how often Read begins where it was interrupted, the first time
+// included.
+const readTries = 3
+
+// readOnce reads until something is wrong, and moves after on with each message.
+func (b *Bus) readOnce(ctx context.Context, subjects []string, after *uint64, upTo uint64, yield func(Message) error) error {
+	reader, err := b.newReader(ctx, subjects, *after)
+	if err != nil {
+		return err
 	}
 	defer reader.close(ctx)
 	for reader.pending > 0 {
 		m, err := reader.next(ctx)
 		if err != nil {
-			return fmt.Errorf("%w: read: %w", ErrUnavailable, err)
+			return err
 		}
 		if m.Seq > upTo {
 			return nil
 		}
 		if err := yield(m); err != nil {
-			return err
+			return handlerError{err}
 		}
+		*after = m.Seq
 		b.metrics.delivered.WithLabelValues(modeRead).Inc()
 	}
 	return nil

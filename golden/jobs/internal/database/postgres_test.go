@@ -47,7 +47,7 @@ func badConfigs(t testing.TB) map[string]database.Config {
 
 func TestValidateNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	good := database.Config{URL: "postgres://", MaxConns: 1, ConnectTimeout: time.Second, StatementTimeout: time.Second}
+	good := database.Config{URL: "postgres://", MaxConns: 1, ConnectTimeout: time.Second, StatementTimeout: time.Second, MigrationsTable: "migrations"}
 	if err := good.Validate(); err != nil {
 		t.Fatal(err)
 	}

@@ -558,7 +558,10 @@ func TestSilenceIsToldApart(t *testing.T) {
 		strings.Replace(plain.URL, "http:", "https:", 1): "no TLS connection",
 	} {
 		config := testConfig()
-		config.Endpoint, config.Timeout, config.SecretKey = endpoint, 500*time.Millisecond, "do-not-tell"
+		config.Endpoint, config.Timeout, config.SecretKey = endpoint, 30*time.Second, "do-not-tell"
+		if want == "the time is up" {
+			config.Timeout = 500 * time.Millisecond
+		}
 		var log bytes.Buffer
 		s, err := New(t.Context(), config, Deps{
 			Database: databasetest.Open(t), Log: slog.New(slog.NewTextHandler(&log, nil)),
