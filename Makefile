@@ -15,7 +15,7 @@ lint: bin/golangci-lint
 # Every selection of patterns and options, proved to build: how many, how many
 # fail, and how long it took. `go test ./internal/combos -go` asks the go command.
 combos:
-	go test ./internal/combos -count=1 -v -run '^(TestEverySelectionBuilds|TestTheProofFails)$$' | grep -v '^=== '
+	go test ./internal/combos -count=1 -v -run '^(TestEverySelectionBuilds|TestTheProofFails)$$'
 
 # Figures of the tool (whole processes) and of the patterns.
 bench:
