@@ -208,3 +208,64 @@ func FuzzRecover(f *testing.F) {
 		}
 	})
 }
+
+// The same for what undo reads: whatever it says was there before, taking it back
+// reaches nothing outside of the root and nothing of git's.
+func FuzzReadLast(f *testing.F) {
+	secret, config, mine := hash(file("secret\n")), hash(file("[core]\n")), hash(file("mine\n"))
+	f.Add("out/secret", "", secret, "0.old", "../../../out/secret")
+	f.Add("../out/secret", mine, secret, "0.old", "")
+	f.Add(".git/config", mine, config, "0.old", "")
+	f.Add(".GIT/hooks/pre-commit", mine, "", "0.old", "")
+	f.Add("git/hooks/pre-commit", mine, "", "0.old", "")
+	f.Add("new", secret, "", "0.old", "../../../out/secret")
+	f.Add("new", mine, "", "0.old", "../../mine")
+	f.Add("new", mine, "", "journal", "../../../out/secret")
+	f.Add("c:/x", mine, "", "0.old", "")
+	f.Add("nul", mine, "", "0.old", "")
+	f.Add("MINE", mine, "", "0.old", "")
+	f.Add("chain/x", mine, "", "0.old", "")
+	f.Add("/abs", mine, "", "0.old", "")
+	f.Add(".scaffold/stage/journal", mine, "", "0.old", "")
+	f.Fuzz(func(t *testing.T, p, before, after, name, to string) {
+		top := t.TempDir()
+		root := hostile(t, top)
+		if err := os.RemoveAll(filepath.Join(root, stageDir)); err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(journal{Version: journalVersion, Command: "add x", Changes: []entry{{p, before, after}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, root, undoDir+"/"+journalName, string(text), 0o644)
+		put(t, root, undoDir+"/0.old", "mine\n", 0o644)
+		if at := filepath.Join(undoDir, filepath.Base(name)); to != "" && filepath.IsLocal(at) && !strings.Contains(at+to, "\x00") {
+			if err := os.RemoveAll(filepath.Join(root, at)); err != nil {
+				t.Fatal(err)
+			}
+			_ = os.Symlink(to, filepath.Join(root, at)) // a name that can't be is no danger
+		}
+		outside := func() map[string]string {
+			got := snapshot(t, top)
+			for p := range got {
+				if strings.HasPrefix(p, "repo/") && !strings.HasPrefix(p, "repo/.git") || p == "repo" {
+					delete(got, p)
+				}
+			}
+			return got
+		}
+		want := outside()
+		last, err := ReadLast(root)
+		if err == nil && last != nil {
+			err = Apply(t.Context(), root, last.Changes)
+		}
+		if diff := cmp.Diff(want, outside()); diff != "" {
+			t.Errorf("%v: (-before +after):\n%s", err, diff)
+		}
+		for p, what := range snapshot(t, root) {
+			if strings.HasSuffix(what, " secret\n") && !strings.HasPrefix(p, ".scaffold/") {
+				t.Errorf("%s holds what is not the repository's", p)
+			}
+		}
+	})
+}

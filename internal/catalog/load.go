@@ -40,6 +40,9 @@ func Load(fsys fs.FS) (*Catalog, error) {
 
 // decode reads a YAML file strictly. The library's errors name the line.
 func decode(fsys fs.FS, name string, v any) error {
+	if err := unlinked(fsys, name); err != nil {
+		return err
+	}
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
 		return err
@@ -52,7 +55,20 @@ func decode(fsys fs.FS, name string, v any) error {
 	return nil
 }
 
+// unlinked reports a link where a file or a directory of the pack should be: it
+// could lead out of the pack.
+func unlinked(fsys fs.FS, name string) error {
+	info, err := fs.Lstat(fsys, name)
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		err = fmt.Errorf("%s: is no regular file (%s)", name, info.Mode().Type())
+	}
+	return err
+}
+
 func (c *Catalog) loadPatterns(fsys fs.FS) error {
+	if err := unlinked(fsys, "patterns"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	listed := 0
 	for _, family := range c.Families {
 		for _, name := range family.Patterns {
@@ -139,12 +155,26 @@ func (c *Catalog) checkOptions() error {
 // template's rendering for everything, there to be compiled in place.
 func (c *Catalog) loadFiles(fsys fs.FS) error {
 	standing := make(map[string]string)
+	if err := unlinked(fsys, "service"); err != nil {
+		return err
+	}
 	err := fs.WalkDir(fsys, "service", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil {
 			return err
 		}
+		// A file system that is not the operating system's can hold any name, and
+		// would be walked anywhere by it.
+		if err := tree.CheckPath(d.Name()); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if strings.Contains(d.Name(), "/") {
+			return fmt.Errorf("%s: %q is no name of a file", name, d.Name())
+		}
+		if d.IsDir() {
+			return nil
+		}
 		if !d.Type().IsRegular() {
-			return fmt.Errorf("%s: not a regular file", name)
+			return fmt.Errorf("%s: is no regular file (%s)", name, d.Type())
 		}
 		data, err := fs.ReadFile(fsys, name)
 		if err != nil {

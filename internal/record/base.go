@@ -81,8 +81,14 @@ func BaseTree(root fs.FS) (tree.Tree, error) {
 	base := tree.Tree{}
 	folded := map[string]string{}
 	err := fs.WalkDir(root, baseDir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil {
 			return err
+		}
+		if n := d.Name(); n == "." || !fs.ValidPath(n) || strings.Contains(n, "/") {
+			return fmt.Errorf("%s: %q is no name of a file; delete it", p, n) // walked, it would lead elsewhere
+		}
+		if d.IsDir() {
+			return nil
 		}
 		name, exec, err := original(p, d)
 		if err != nil {
