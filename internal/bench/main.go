@@ -3,7 +3,9 @@
 //
 // For each command it prints the median and the 95th percentile of the wall
 // clock, the processor time, and scaffold's own part: the median less that of
-// `scaffold version`, which starts a process and does nothing. The last row is
+// `scaffold version`, which starts a process and does nothing. What runs again and
+// again in a service's life is also measured in a repository of many other files,
+// with how many times as long it takes there. The last row is
 // what the disk takes: this process writes the files of a service with all
 // patterns, and does nothing else.
 //
@@ -48,6 +50,16 @@ func main() {
 const (
 	limit    = 60 * time.Millisecond
 	ownLimit = 30 * time.Millisecond
+	// lifeLimit is the limit of a median for what runs again and again in a service
+	// with all patterns.
+	lifeLimit = 150 * time.Millisecond
+)
+
+// In a repository of so many other files a command may take this many times as
+// long as in the service alone.
+const (
+	otherFiles = 10_000
+	crowded    = 1.2
 )
 
 // A command is one row of the figures.
@@ -56,6 +68,11 @@ type command struct {
 	// prepare makes the folder in which it runs what it has to be.
 	prepare func(dir string) error
 	args    []string
+	// life says that the limit is lifeLimit, and no other.
+	life bool
+	// alone is the same command in the service alone, for one in a repository of
+	// many other files.
+	alone *command
 
 	wall, cpu []time.Duration
 }
@@ -143,7 +160,7 @@ func (b *bencher) commands(all []string, last string) []*command {
 	}
 	others := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == last })
 	nothing := func(string) error { return nil }
-	return []*command{
+	commands := []*command{
 		{name: "version (an empty process)", prepare: nothing, args: []string{"version"}},
 		{name: "new, all patterns", prepare: nothing, args: []string{"new", "service", "--no-git", "--with", strings.Join(all, ",")}},
 		{name: "new, all patterns, git init", prepare: nothing, args: []string{"new", "service", "--with", strings.Join(all, ",")}},
@@ -152,6 +169,39 @@ func (b *bencher) commands(all []string, last string) []*command {
 		{name: "add all patterns to none", prepare: with([]string{"none"}), args: append([]string{"add"}, all...)},
 		{name: "add what is there", prepare: with(all), args: []string{"add", last}},
 	}
+	for _, c := range []*command{
+		{name: "add " + last, prepare: with(others), args: []string{"add", last}},
+		{name: "check", prepare: with(all), args: []string{"check"}},
+		{name: "diff", prepare: with(all), args: []string{"diff"}},
+	} {
+		alone := &command{name: c.name + ", every pattern", prepare: c.prepare, args: c.args, life: true}
+		among := &command{name: c.name + ", among 10,000 files", args: c.args, life: true, alone: alone}
+		among.prepare = func(dir string) error {
+			if err := c.prepare(dir); err != nil {
+				return err
+			}
+			return crowd(dir)
+		}
+		commands = append(commands, alone, among)
+	}
+	return commands
+}
+
+// crowd writes files of an owner's into dir, in folders beside those of a service
+// and in those that it has, too.
+func crowd(dir string) error {
+	for i := range otherFiles {
+		name := filepath.Join(dir, []string{"internal", "docs", "web", "legacy"}[i%4], fmt.Sprintf("own%d", i/100), fmt.Sprintf("file%d.go", i))
+		if i%100 < 4 {
+			if err := os.MkdirAll(filepath.Dir(name), 0o750); err != nil {
+				return err
+			}
+		}
+		if err := os.WriteFile(name, []byte("package own\n"), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *bencher) scaffold(dir string, args ...string) error {
@@ -230,8 +280,17 @@ func print(commands []*command, disk *command) (ok bool) {
 	for _, c := range commands {
 		p50 := percentile(c.wall, 50)
 		mark := ""
-		if own := p50 - empty; p50 > limit || own > ownLimit {
+		if own := p50 - empty; c.life && p50 > lifeLimit {
+			ok, mark = false, fmt.Sprintf("  over %v", lifeLimit)
+		} else if !c.life && (p50 > limit || own > ownLimit) {
 			ok, mark = false, fmt.Sprintf("  over %v, of which %v of its own", limit, ownLimit)
+		}
+		if c.alone != nil {
+			times := float64(p50) / float64(percentile(c.alone.wall, 50))
+			mark += fmt.Sprintf("  %.2f times alone", times)
+			if times > crowded {
+				ok, mark = false, mark+fmt.Sprintf(", over %.1f", crowded)
+			}
 		}
 		fmt.Printf("%-34s %9s %9s %9s %9s%s\n", c.name, ms(p50), ms(percentile(c.wall, 95)), ms(percentile(c.cpu, 50)), ms(p50-empty), mark)
 	}
