@@ -14,6 +14,7 @@ import (
 	"github.com/seed-d146d9dc/scaffold/internal/catalog"
 	"github.com/seed-d146d9dc/scaffold/internal/foreign"
 	"github.com/seed-d146d9dc/scaffold/internal/gomod"
+	"github.com/seed-d146d9dc/scaffold/internal/merge"
 	"github.com/seed-d146d9dc/scaffold/internal/plan"
 	"github.com/seed-d146d9dc/scaffold/internal/render"
 	"github.com/seed-d146d9dc/scaffold/internal/tree"
@@ -197,18 +198,26 @@ func standing(fsys fs.FS, base, next tree.Tree) error {
 // makePlan compares the files with what stands there, and merges requirements
 // and wiring into the files that have them.
 func (d *foreignDraft) makePlan(fsys fs.FS, wire string, base, next tree.Tree, mod, sum []byte) error {
-	next[goMod], next["go.sum"] = tree.File{Data: mod}, tree.File{Data: sum}
 	wired, err := d.wire(fsys, wire, next)
 	if err != nil {
 		return err
 	}
 	paths := append(slices.Collect(maps.Keys(next)), base.Paths()...)
-	work, err := worktree.Read(d.root, paths, nil)
+	work, err := worktree.Read(d.root, append(paths, goMod, "go.sum"), nil)
 	if err != nil {
 		return err
 	}
 	// Both sides have added to a file that held nothing.
-	base[goMod] = tree.File{Data: []byte("module " + d.repo.Module + "\n"), Exec: work[goMod].Exec}
+	nothing := []byte("module " + d.repo.Module + "\n")
+	merged := merge.Merge(merge.GoMod, nothing, work[goMod].Data, mod, merge.Labels{})
+	if !merged.Clean() {
+		return fmt.Errorf("%s: the requirements can't be merged in: %s", goMod, merged.Conflicts[0].Why)
+	}
+	if d.mod, err = gomod.Finish(work[goMod].Data, merged.Data, mod, moduleCache().known); err != nil {
+		return err
+	}
+	base[goMod], next[goMod] = work[goMod], tree.File{Data: d.mod.Mod, Exec: work[goMod].Exec}
+	next["go.sum"] = tree.File{Data: append(sum, d.mod.Sums...)}
 	if stands, ok := work["go.sum"]; ok {
 		base["go.sum"] = tree.File{Exec: stands.Exec}
 	}
@@ -220,23 +229,16 @@ func (d *foreignDraft) makePlan(fsys fs.FS, wire string, base, next tree.Tree, m
 	for i := range d.plan.Steps {
 		s := &d.plan.Steps[i]
 		switch {
-		case s.Path == wired && s.Writes():
+		case !s.Writes():
+		case s.Path == wired:
 			s.Action, s.Why = plan.Merge, "the wiring is put into "+d.wiring.Site.Func
-		case s.Path == "go.sum" && s.Writes() && s.Work != nil:
+		case s.Path == "go.sum" && s.Work != nil:
 			s.Why, s.Notes = "sums of the requirements are added", nil
-		case s.Path == goMod && s.Action != plan.Conflict:
-			if d.mod, err = gomod.Finish(s.Work.Data, s.After.Data, mod); err != nil {
-				return err
-			}
-			s.After = &tree.File{Data: d.mod.Mod, Exec: s.Work.Exec}
-			s.Why, s.Notes = "the patterns' requirements are merged in", d.mod.Notes
+		case s.Path == goMod:
+			s.Action, s.Why, s.Notes = plan.Merge, "the patterns' requirements are merged in", d.mod.Notes
 		}
 	}
-	if d.mod == nil { // it is what is required already
-		stands := work[goMod].Data
-		d.mod, err = gomod.Finish(stands, stands, mod)
-	}
-	return err
+	return nil
 }
 
 // wire works the wiring out: into next where a place was named, whose path it

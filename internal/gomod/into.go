@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"go/version"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,8 +15,9 @@ import (
 // Into is what becomes of someone's go.mod when the requirements of [Resolve] are
 // merged into it.
 type Into struct {
-	// Mod is the file.
-	Mod []byte
+	// Mod is the file, and Sums are lines of go.sum that it needs besides those of
+	// [Resolve] and their own.
+	Mod, Sums []byte
 	// Notes tell each change, and each version of theirs that was kept over a
 	// lower one.
 	Notes []string
@@ -27,9 +29,15 @@ type Into struct {
 }
 
 // Finish looks at theirs, a go.mod, with ours, the requirements of what is added,
-// merged into it: the higher version of each. It tells the changes, takes out a
-// toolchain line that the go line has outgrown, and refuses what can't work.
-func Finish(theirs, merged, ours []byte) (*Into, error) {
+// merged into it: the higher version of each. It raises those that the others then
+// require, as far as that is known without the network (cached says what a module
+// cache has), tells the changes, takes out a toolchain line that the go line has
+// outgrown, and refuses what can't work.
+func Finish(theirs, merged, ours []byte, cached func(path, version string) Known) (*Into, error) {
+	u, err := Embedded()
+	if err != nil {
+		return nil, err
+	}
 	before, err := modfile.Parse("go.mod", theirs, nil)
 	if err != nil {
 		return nil, err
@@ -47,7 +55,12 @@ func Finish(theirs, merged, ours []byte) (*Into, error) {
 		return nil, err
 	}
 	in.goLine(before, after)
-	in.requirements(before, after, added)
+	raised, sums, err := u.raise(after, cached)
+	if err != nil {
+		return nil, err
+	}
+	in.Sums = sums
+	in.requirements(before, after, added, raised)
 	for _, r := range before.Replace {
 		for _, q := range added.Require {
 			if q.Mod.Path == r.Old.Path && (r.Old.Version == "" || r.Old.Version == q.Mod.Version) {
@@ -56,9 +69,12 @@ func Finish(theirs, merged, ours []byte) (*Into, error) {
 		}
 	}
 	in.Mod = merged
-	if after.Toolchain != nil && version.Compare(after.Toolchain.Name, "go"+in.Go) < 0 {
+	drop := after.Toolchain != nil && version.Compare(after.Toolchain.Name, "go"+in.Go) < 0
+	if drop {
 		in.notef("toolchain: %s is taken out, since go %s asks for more", after.Toolchain.Name, in.Go)
 		after.DropToolchainStmt()
+	}
+	if drop || len(raised) > 0 {
 		after.Cleanup()
 		if in.Mod, err = after.Format(); err != nil {
 			return nil, err
@@ -112,7 +128,7 @@ func (in *Into) goLine(before, after *modfile.File) {
 }
 
 // requirements tells the changes of versions, and how many requirements are new.
-func (in *Into) requirements(before, after, added *modfile.File) {
+func (in *Into) requirements(before, after, added *modfile.File, raised map[string]string) {
 	was, is := make(map[string]string), make(map[string]string)
 	for _, r := range before.Require {
 		was[r.Mod.Path] = r.Mod.Version
@@ -122,8 +138,10 @@ func (in *Into) requirements(before, after, added *modfile.File) {
 	}
 	var direct []string
 	indirect := 0
+	ours := make(map[string]bool)
 	for _, r := range added.Require {
 		path, v := r.Mod.Path, r.Mod.Version
+		ours[path] = true
 		switch old, there := was[path]; {
 		case !there && r.Indirect:
 			indirect++
@@ -133,6 +151,11 @@ func (in *Into) requirements(before, after, added *modfile.File) {
 			in.notef("%s: your %s is kept, above the %s that the patterns are tested with", path, old, v)
 		case old != is[path]:
 			in.notef("%s: %s is raised to %s", path, old, is[path])
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(raised)) {
+		if !ours[path] {
+			in.notef("%s: %s is raised to %s, which others require", path, was[path], raised[path])
 		}
 	}
 	if len(direct) > 0 {

@@ -21,6 +21,38 @@ require (
 require acme.example/c v0.5.0 // indirect
 `
 
+func nothingCached(string, string) gomod.Known { return gomod.Known{} }
+
+// What one of theirs requires of one of ours is raised, and the other way round,
+// as far as it is cached.
+func TestFinishRaises(t *testing.T) {
+	t.Parallel()
+	theirs := "module acme.example/shop\n\ngo 1.26.0\n\nrequire (\n\tacme.example/y v1.0.0\n\tacme.example/z v1.0.0\n)\n"
+	merged := strings.Replace(patternsMod, "require (\n", "require (\n\tacme.example/y v1.0.0\n\tacme.example/z v1.0.0\n", 1)
+	cached := map[string]gomod.Known{
+		"acme.example/z@v1.0.0": {Mod: []byte("module acme.example/z\n\nrequire (\n\tacme.example/b v1.1.0\n\tacme.example/new v1.0.0\n)\n")},
+		"acme.example/b@v1.1.0": {Mod: []byte("module acme.example/b\n\nrequire acme.example/y v1.3.0\n"), ModSum: "h1:bm", ZipSum: "h1:bz"},
+		"acme.example/y@v1.3.0": {ModSum: "h1:ym"},
+	}
+	got, err := gomod.Finish([]byte(theirs), []byte(merged), []byte(patternsMod), func(path, version string) gomod.Known { return cached[path+"@"+version] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"acme.example/b v1.1.0\n", "acme.example/y v1.3.0\n", "acme.example/z v1.0.0\n"} {
+		if !strings.Contains(string(got.Mod), want) {
+			t.Errorf("go.mod lacks %q:\n%s", want, got.Mod)
+		}
+	}
+	for _, want := range []string{"acme.example/b v1.1.0 h1:bz\nacme.example/b v1.1.0/go.mod h1:bm\n", "acme.example/y v1.3.0/go.mod h1:ym\n"} {
+		if !strings.Contains(string(got.Sums), want) {
+			t.Errorf("the sums lack %q:\n%s", want, got.Sums)
+		}
+	}
+	if !strings.Contains(strings.Join(got.Notes, "\n"), "acme.example/y: v1.0.0 is raised to v1.3.0, which others require") {
+		t.Errorf("notes: %q", got.Notes)
+	}
+}
+
 func TestFinish(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -87,7 +119,7 @@ func TestFinish(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := gomod.Finish([]byte(tt.theirs), []byte(tt.merged), []byte(patternsMod))
+			got, err := gomod.Finish([]byte(tt.theirs), []byte(tt.merged), []byte(patternsMod), nothingCached)
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {
 					t.Errorf("error %v, want %q in it", err, tt.err)
