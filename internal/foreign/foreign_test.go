@@ -158,6 +158,10 @@ func TestWire(t *testing.T) {
 			"main", "func main() {\n\tadded, patterns, os := 1, 2, 3\n\tm := http.NewServeMux()\n\tlog.Print(added, patterns, os)\n\t_ = http.ListenAndServe(\"\", m)\n}\n",
 			"addedPatterns, err := scaffoldpatterns.New(context.Background(), stdos.Getenv, slog.Default())", true,
 		},
+		"an error that is declared later": {
+			"run", "func run() error {\n\tm := http.NewServeMux()\n\terr := http.ListenAndServe(\"\", m)\n\treturn err\n}\n",
+			"added, addErr := patterns.New(context.Background(), os.Getenv, slog.Default())\n\tif addErr == nil {\n\t\taddErr = added.Start(context.Background())\n\t}\n\tif addErr != nil {\n\t\treturn addErr\n\t}\n", true,
+		},
 		"one line": {
 			"main", "func main() { m := http.NewServeMux(); _ = http.ListenAndServe(\"\", m); log.Print(context.Background()) }\n",
 			"m := http.NewServeMux()\n\tadded, err := patterns.New(", true,

@@ -156,13 +156,14 @@ func (e *edit) lines(t *target, lib Library, closes bool) []string {
 		ctx = e.use("context", "context") + ".Background()"
 	}
 	library := e.use(lib.Import, lib.Package)
+	failed := e.failure(t)
 	lines := []string{
-		fmt.Sprintf("%s, err := %s.New(%s, %s.Getenv, %s.Default())", app, library, ctx, e.use("os", "os"), e.use("log/slog", "slog")),
-		"if err == nil {",
-		"\terr = " + app + ".Start(" + ctx + ")",
+		fmt.Sprintf("%s, %s := %s.New(%s, %s.Getenv, %s.Default())", app, failed, library, ctx, e.use("os", "os"), e.use("log/slog", "slog")),
+		"if " + failed + " == nil {",
+		"\t" + failed + " = " + app + ".Start(" + ctx + ")",
 		"}",
-		"if err != nil {",
-		"\t" + e.fail(t),
+		"if " + failed + " != nil {",
+		"\t" + e.fail(t, failed),
 		"}",
 	}
 	if closes {
@@ -199,10 +200,22 @@ func (e *edit) context(t *target) string {
 	return ""
 }
 
-// fail returns the statement that ends the function with err: by returning it
+// failure returns the name for the error: err, unless a later statement of the same
+// list declares that, and would not find it new.
+func (e *edit) failure(t *target) string {
+	for _, stmt := range t.in[t.at+1:] {
+		s, ok := stmt.(*ast.AssignStmt)
+		if ok && s.Tok == token.DEFINE && slices.ContainsFunc(s.Lhs, func(l ast.Expr) bool { return expression(l) == "err" }) {
+			return e.free("addErr", "addedErr", "addPatternsErr")
+		}
+	}
+	return "err"
+}
+
+// fail returns the statement that ends the function with an error: by returning it
 // where it returns errors and what else it returns has a zero value that can be
 // told from its type's syntax.
-func (e *edit) fail(t *target) string {
+func (e *edit) fail(t *target, failed string) string {
 	var results []ast.Expr
 	if t.fn.Results != nil {
 		for _, field := range t.fn.Results.List {
@@ -219,10 +232,10 @@ func (e *edit) fail(t *target) string {
 			}
 		}
 		if len(zeros) == n-1 {
-			return "return " + strings.Join(append(zeros, "err"), ", ")
+			return "return " + strings.Join(append(zeros, failed), ", ")
 		}
 	}
-	return e.use("log", "log") + ".Fatal(err)"
+	return e.use("log", "log") + ".Fatal(" + failed + ")"
 }
 
 // zero returns the zero value of a type, or "" where its syntax doesn't say.

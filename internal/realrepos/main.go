@@ -34,7 +34,7 @@ type repo struct {
 
 var repos = []repo{
 	{"github.com/mccutchen/go-httpbin/v2", "v2.26.0", ".", "httpbin/httpbin.go:HTTPBin.Handler", []string{"./httpbin/digest/..."}},
-	{"github.com/Shopify/toxiproxy/v2", "v2.5.0", ".", "api.go:ApiServer.Routes", []string{"./stream/...", "./collectors/..."}},
+	{"github.com/Shopify/toxiproxy/v2", "v2.5.0", ".", "api.go:ApiServer.Listen", []string{"./stream/...", "./collectors/..."}},
 	{"github.com/fsouza/fake-gcs-server", "v1.56.1", ".", "fakestorage/server.go:Server.buildMuxer", []string{"./internal/config/..."}},
 	{"github.com/tus/tusd/v2", "v2.9.1", "cmd/tusd", "cli/serve.go:Serve", []string{"./pkg/handler/...", "./pkg/memorylocker/..."}},
 	{"github.com/smallstep/certificates", "v0.30.2", ".", "ca/ca.go:CA.Init", []string{"./api/read/...", "./errs/..."}},
