@@ -185,10 +185,22 @@ type trial struct {
 	before, after map[string]entry
 }
 
+// memoryDir is a directory in memory, where the system has such a place: a service
+// is written anew hundreds of times, and a disk takes its time to sync that.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "scaffold-apply-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // prepare makes a service, runs the command in it, and puts it back.
 func (c command) prepare(t *testing.T, name string) *trial {
 	t.Helper()
-	r := &trial{root: filepath.Join(t.TempDir(), "orders")}
+	r := &trial{root: filepath.Join(memoryDir(t), "orders")}
 	run(t, r.root, "new", "orders", "--no-git", "--with", c.with)
 	if c.before != nil {
 		c.before(t, r.root)
