@@ -249,8 +249,7 @@ func (s *service) unit(dir string, what part, tested string) *unit {
 	}
 	defer func() { s.open = s.open[:len(s.open)-1] }()
 	deps := make(map[string]*unit)
-	hash := sha256.New()
-	fmt.Fprintln(hash, pkgPath, what)
+	parts := []string{fmt.Sprint(pkgPath, what)}
 	for _, imp := range slices.Compact(slices.Sorted(slices.Values(imports))) {
 		below, own := strings.CutPrefix(imp, s.module+"/")
 		if !own {
@@ -264,12 +263,12 @@ func (s *service) unit(dir string, what part, tested string) *unit {
 			return &unit{err: dep.err} // told once: the texts are the same
 		}
 		deps[imp] = dep
-		fmt.Fprintf(hash, "%s %p\n", imp, dep.types)
+		parts = append(parts, fmt.Sprintf("%s %p", imp, dep.types))
 	}
 	for _, name := range names {
-		fmt.Fprintln(hash, identity(path.Join(dir, name), s.files))
+		parts = append(parts, identity(path.Join(dir, name), s.files))
 	}
-	return once(s.checker, s.units, string(hash.Sum(nil)), func() *unit {
+	return once(s.checker, s.units, strings.Join(parts, "\n"), func() *unit {
 		return s.compile(dir, pkgPath, names, deps)
 	})
 }
