@@ -49,7 +49,7 @@ is there, leaves no record, and prints the lines that go where the router is bui
 			doc := &document{Command: "add"}
 			return a.close(doc, &o.changeOptions, runAdd(cmd.Context(), a, o, doc))
 		},
-		ValidArgsFunction: a.patternArgs,
+		ValidArgsFunction: a.patternsThatAre(false),
 	}
 	cmd.Flags().StringSliceVarP(&o.set, "set", "s", nil, "option=value, comma-separated")
 	o.changeOptions.flags(cmd)

@@ -103,6 +103,29 @@ func (a *app) patternArgs(_ *cobra.Command, args []string, typed string) ([]stri
 	return withPrefix(names, typed), cobra.ShellCompDirectiveNoFileComp
 }
 
+// patternsThatAre completes arguments that are patterns which the service in this
+// folder has, or which it has not; where there is no service, any pattern.
+func (a *app) patternsThatAre(on bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		names, directive := a.patternArgs(cmd, args, typed)
+		s, err := a.look(cmd.Context(), cmd.Flag("dir").Value.String())
+		if err != nil || s == nil {
+			return names, directive
+		}
+		c, err := a.catalog()
+		if err != nil {
+			return names, directive
+		}
+		has, _, err := c.Resolve(s.manifest.Patterns, nil)
+		if err != nil {
+			return names, directive
+		}
+		return slices.DeleteFunc(names, func(name string) bool {
+			return has.Has(strings.SplitN(name, "\t", 2)[0]) != on
+		}), directive
+	}
+}
+
 // patternNames are the patterns' names, each with its summary behind a tab.
 func (a *app) patternNames() []string {
 	c, err := a.catalog()

@@ -356,6 +356,8 @@ func conflictChoices(s plan.Step) []ask.Choice {
 		plan.Markers: "write both, with conflict markers to edit",
 	}
 	switch {
+	case s.Conflict.Reason == plan.Types:
+		summaries[plan.Markers] = "write the merge as it is, to mend it"
 	case s.Next == nil:
 		summaries[plan.Theirs] = "delete it, with my changes"
 	case s.Work == nil:

@@ -135,7 +135,25 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 conflicts and nothing written,
 		newExplain(a, nil),
 		newVersion(a),
 	)
+	needShell(root)
 	return root
+}
+
+// needShell makes it an error to ask for the completion of a shell that is not
+// known: cobra prints its help.
+func needShell(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	completion, _, err := root.Find([]string{"completion"})
+	if err != nil || completion == root {
+		return
+	}
+	completion.Args = cobra.ArbitraryArgs
+	completion.RunE = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usagef("completion of which shell? Say bash, zsh, fish or powershell")
+		}
+		return usagef("%s: no such shell; say bash, zsh, fish or powershell", args[0])
+	}
 }
 
 // flagError makes a mistake in a flag an error that names the nearest one.

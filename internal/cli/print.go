@@ -124,7 +124,10 @@ func (a *app) printDone(c *catalog.Catalog, d *draft) {
 // printMarked says which files hold conflict markers now.
 func (a *app) printMarked(d *draft) {
 	for _, s := range d.plan.Steps {
-		if s.Decided == plan.Markers {
+		switch {
+		case s.Decided == plan.Markers && s.Conflict.Reason == plan.Types:
+			a.printf("%s: does not type-check yet; it is yours to mend.\n", s.Path)
+		case s.Decided == plan.Markers:
 			a.printf("%s: edit what stands between the conflict markers (<<<<<<< to >>>>>>>).\n", s.Path)
 		}
 	}

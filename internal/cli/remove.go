@@ -38,7 +38,7 @@ A file that you edited is not deleted without a word: it is a conflict to decide
 			doc := &document{Command: "remove"}
 			return a.close(doc, &o.changeOptions, runRemove(cmd.Context(), a, o, doc))
 		},
-		ValidArgsFunction: a.patternArgs,
+		ValidArgsFunction: a.patternsThatAre(true),
 	}
 	o.flags(cmd)
 	o.serviceFlags(cmd)

@@ -21,7 +21,9 @@ func (a *app) noteUnwired(d *draft) {
 		stands = *step.After
 	}
 	for _, m := range partLine.FindAllSubmatch(next.Data, -1) {
-		if !regexp.MustCompile(regexp.QuoteMeta(string(m[3])) + `\b`).Match(stands.Data) {
+		// Under the same name, or by the same method: it may have been renamed.
+		set := regexp.MustCompile(regexp.QuoteMeta(string(m[3])) + `\b|\{"` + string(m[2]) + `",`)
+		if !set.Match(stands.Data) {
 			a.notef("%s: does not set up %s: put `%s` among its parts, unless you left it out on purpose", name, m[2], m[1])
 		}
 	}

@@ -1,7 +1,7 @@
 // Package typecheck says whether packages would type-check if some files were
 // others, before those are written.
 //
-// It asks the go command (go vet, with an overlay: see `go help build`), so it
+// It has the go command compile them with an overlay (see `go help build`), so it
 // needs one, and the packages' dependencies in the module cache: it never uses
 // the network. It writes nothing to the repository.
 package typecheck
@@ -20,6 +20,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/mod/modfile"
 
 	"github.com/seed-d146d9dc/scaffold/internal/tree"
 )
@@ -64,11 +66,11 @@ func Check(ctx context.Context, root string, dirs []string, after map[string]*tr
 	if err != nil {
 		return nil, &UnavailableError{err.Error()}
 	}
-	problems, err := vet(ctx, root, dirs, copies, "-overlay="+overlay)
+	problems, err := compile(ctx, root, dirs, copies, "-overlay="+overlay)
 	if err != nil || len(problems) == 0 {
 		return nil, err
 	}
-	before, err := vet(ctx, root, dirs, strings.NewReplacer())
+	before, err := compile(ctx, root, dirs, strings.NewReplacer())
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +119,8 @@ func write(dir, root string, after map[string]*tree.File) (name string, copies *
 	return name, strings.NewReplacer(names...), os.WriteFile(name, text, 0o600)
 }
 
-// problem is how the go command and the type checker write one.
-var problem = regexp.MustCompile(`^(?:vet: )?([^:\s][^:]*\.go):(\d+)(?::\d+)?: (.*)$`)
+// problem is how the go command and the compiler write one.
+var problem = regexp.MustCompile(`^(?:.*?: )?([^:\s]+\.go):(\d+)(?::\d+)?: (.*)$`)
 
 // unloaded are errors with a position that come from what is at hand, not from
 // the code.
@@ -127,17 +129,19 @@ var unloaded = []string{
 	"inconsistent vendoring", "updates to go.mod needed", "cannot query module", "is replaced but not required",
 }
 
-// vet runs go vet with one analyzer, which costs next to nothing beside loading.
-func vet(ctx context.Context, root string, dirs []string, names *strings.Replacer, flags ...string) ([]Problem, error) {
-	args := slices.Concat([]string{"vet", "-atomic"}, flags)
+// compile has the go command compile the packages and their tests for what they
+// export: that links nothing, and, unlike go vet, it does not go into folders
+// that are only in the overlay.
+func compile(ctx context.Context, root string, dirs []string, names *strings.Replacer, flags ...string) ([]Problem, error) {
+	args := slices.Concat([]string{"list", "-export", "-test", "-f", "{{.ImportPath}}"}, flags)
 	for _, dir := range dirs {
 		args = append(args, "./"+dir)
 	}
 	cmd := exec.CommandContext(ctx, "go", args...) // #nosec G204 -- directories of the repository, as arguments
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "PWD="+root, "GOPROXY=off", "GOTOOLCHAIN=local")
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	var out, failed bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &failed
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -149,29 +153,50 @@ func vet(ctx context.Context, root string, dirs []string, names *strings.Replace
 	case !errors.As(err, &exit):
 		return nil, &UnavailableError{err.Error()}
 	}
-	var problems []Problem
+	return problems(names.Replace(failed.String()), own(root))
+}
+
+// own is the module's path, with which its own packages begin.
+func own(root string) string {
+	data, err := os.ReadFile(filepath.Join(root, "go.mod")) //nolint:gosec // the user's own
+	if err != nil {
+		return ""
+	}
+	return modfile.ModulePath(data)
+}
+
+// problems reads what the go command said.
+func problems(text, own string) ([]Problem, error) {
+	var found []Problem
 	first := ""
-	for line := range strings.Lines(names.Replace(out.String())) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if first == "" && line != "" && !strings.HasPrefix(line, "#") {
 			first = line
 		}
-		if slices.ContainsFunc(unloaded, func(text string) bool { return strings.Contains(line, text) }) {
+		missing := slices.ContainsFunc(unloaded, func(text string) bool { return strings.Contains(line, text) })
+		if missing && (own == "" || !strings.Contains(line, " "+own+"/")) {
 			return nil, &UnavailableError{line}
 		}
-		if m := problem.FindStringSubmatch(line); m != nil {
-			at, err := strconv.Atoi(m[2])
-			if err != nil {
-				continue
-			}
-			p := Problem{File: path.Clean(filepath.ToSlash(m[1])), Line: at, Text: m[3]}
-			if !slices.Contains(problems, p) {
-				problems = append(problems, p)
-			}
+		m := problem.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		at, err := strconv.Atoi(m[2])
+		if err != nil {
+			continue
+		}
+		p := Problem{File: path.Clean(filepath.ToSlash(m[1])), Line: at, Text: m[3]}
+		if missing {
+			p.Text, _, _ = strings.Cut(strings.TrimPrefix(p.Text, "no required module provides "), ";")
+			p.Text += " is not there"
+		}
+		if !slices.Contains(found, p) {
+			found = append(found, p)
 		}
 	}
-	if len(problems) == 0 {
-		return nil, &UnavailableError{"go vet: " + first}
+	if len(found) == 0 {
+		return nil, &UnavailableError{first}
 	}
-	return problems, nil
+	return found, nil
 }

@@ -64,6 +64,15 @@ func TestCheck(t *testing.T) {
 			"internal/tidy/tidy.go":  file("package tidy\n\nconst a = b\n"),
 			"internal/tidy/other.go": nil,
 		}, []Problem{{"internal/tidy/tidy.go", 3, "undefined: b"}}},
+		{"a new package", []string{"internal/box"}, map[string]*tree.File{
+			"internal/box/box.go":  file("package box\n\nimport \"acme.com/orders/internal/lid\"\n\nfunc Open(n int) int { return n + lid.Weight }\n"),
+			"internal/lid/lid.go":  file("package lid\n\nconst Weight = 1\n"),
+			"internal/lid/l2.go":   file("package lid\n"),
+			"internal/tin/tin.txt": file("x"),
+		}, nil},
+		{"a package of its own that is not there", []string{"internal/box"}, map[string]*tree.File{
+			"internal/box/lid.go": file("package box\n\nimport _ \"acme.com/orders/internal/lid\"\n"),
+		}, []Problem{{"internal/box/lid.go", 3, "package acme.com/orders/internal/lid is not there"}}},
 		{"broken before", []string{"internal/bad"}, map[string]*tree.File{
 			"internal/bad/more.go": file("package bad\n\nconst a = b\n"),
 		}, nil},
