@@ -16,11 +16,7 @@ func (a *app) initGit(ctx context.Context, dir string) {
 	if err != nil || inGit(abs) {
 		return
 	}
-	args := []string{"init", "--quiet"}
-	if out, err := exec.CommandContext(ctx, "git", "config", "init.defaultBranch").Output(); err != nil || len(out) == 0 {
-		args = append(args, "--initial-branch=main") // that of the service's CI
-	}
-	cmd := exec.CommandContext(ctx, "git", args...) // #nosec G204 -- fixed arguments
+	cmd := exec.CommandContext(ctx, "git", "init", "--quiet")
 	cmd.Dir = abs
 	// A hook of git that runs scaffold has told where its own repository is.
 	for _, v := range os.Environ() {
