@@ -78,7 +78,8 @@ func New(ctx context.Context, getenv func(string) string, log *slog.Logger) (*Se
 // Handler answers the routes of all patterns, by the whole path of a request:
 // behind a prefix, put [http.StripPrefix] around it. Every request gets an id, a
 // limit to its body, a line in the log, metrics and a span; every error is
-// answered as problem details (RFC 9457).
+// answered as problem details (RFC 9457). What a browser asks for a page of
+// another origin, but for reading, is refused with 403.
 func (s *Set) Handler() http.Handler { return s.handler }
 
 // Metrics are those of the patterns, to be gathered beside your own.

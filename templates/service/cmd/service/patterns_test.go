@@ -47,6 +47,13 @@ func TestASetServesInAnotherProgram(t *testing.T) {
 			t.Errorf("%s %s: %d %s, want %s in it", tt.method, tt.path, w.Code, got, tt.want)
 		}
 	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/jobs", nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	mux.ServeHTTP(w, r)
+	if w.Code != http.StatusForbidden {
+		t.Errorf("a page of another origin: %d %s, want it refused", w.Code, w.Body)
+	}
 	if failed := set.Ready(t.Context()); len(failed) > 0 {
 		t.Errorf("not ready: %v", failed)
 	}

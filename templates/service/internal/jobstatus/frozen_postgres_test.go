@@ -1,0 +1,15 @@
+//go:build postgres
+
+package jobstatus_test
+
+import (
+	"context"
+
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
+)
+
+// freeze makes all others who read jobs wait for the transaction.
+func freeze(ctx context.Context, tx database.Tx) error {
+	_, err := tx.Exec(ctx, "LOCK TABLE river_job")
+	return err
+}
