@@ -4,8 +4,10 @@
 package render
 
 import (
+	"bytes"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/seed-d146d9dc/scaffold/internal/catalog"
@@ -24,11 +26,12 @@ func Render(c *catalog.Catalog, s catalog.Selection) (tree.Tree, error) {
 	carver := newCarver(c, s)
 	view := newView(c, s)
 	out := make(tree.Tree)
+	files, err := carver.files(c)
+	if err != nil {
+		return nil, err
+	}
 	var texts []catalog.File
-	for _, f := range c.Files {
-		if !selected(f, s) || !inService(f) {
-			continue
-		}
+	for _, f := range files {
 		if isText(f) {
 			texts = append(texts, f)
 			continue
@@ -67,27 +70,69 @@ func Paths(c *catalog.Catalog, s catalog.Selection) (map[string]bool, error) {
 	carver := newCarver(c, s)
 	view := newView(c, s)
 	out := map[string]bool{"go.mod": true, "go.sum": true}
-	for _, f := range c.Files {
-		if !selected(f, s) || !inService(f) {
+	files, err := carver.files(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if isText(f) {
+			data, err := view.text(f)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", f.Path, err)
+			}
+			if data == nil {
+				continue
+			}
+		}
+		out[carver.path(f.Path)] = true
+	}
+	return out, nil
+}
+
+// files returns the catalog's files that the service has, and perhaps texts that
+// come out as nothing.
+func (c carver) files(from *catalog.Catalog) ([]catalog.File, error) {
+	var files []catalog.File
+	for _, f := range from.Files {
+		if !selected(f, c.selection) || !inService(f) {
 			continue
 		}
-		var there bool
-		var err error
-		if isText(f) {
-			var data []byte
-			data, err = view.text(f)
-			there = data != nil
-		} else {
-			there, err = carver.has(f)
-		}
+		there, err := c.has(f)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Path, err)
 		}
 		if there {
-			out[carver.path(f.Path)] = true
+			files = append(files, f)
 		}
 	}
-	return out, nil
+	for { // one that is left out may have been all that imported another
+		unused := unused(files)
+		if len(unused) == 0 {
+			return files, nil
+		}
+		files = slices.DeleteFunc(files, func(f catalog.File) bool { return unused[path.Dir(f.Path)] })
+	}
+}
+
+// unused returns the folders of packages below internal/ that belong to no
+// pattern, and that no other package of these files, nor its tests, imports. A
+// template of a Go file writes what it imports of them as it stands.
+func unused(files []catalog.File) map[string]bool {
+	unused := make(map[string]bool)
+	for _, f := range files {
+		if dir := path.Dir(f.Path); len(f.Patterns) == 0 && strings.HasPrefix(dir, "internal/") {
+			unused[dir] = true
+		}
+	}
+	for dir := range unused {
+		imported := []byte(`"` + prefix + "/" + dir + `"`)
+		if slices.ContainsFunc(files, func(f catalog.File) bool {
+			return path.Dir(f.Path) != dir && bytes.Contains(f.Data, imported)
+		}) {
+			delete(unused, dir)
+		}
+	}
+	return unused
 }
 
 // isText reports a template of anything but Go.

@@ -3,10 +3,13 @@ package render_test
 import (
 	"bytes"
 	"go/format"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -164,6 +167,66 @@ func TestNothingOfTheTemplateIsLeft(t *testing.T) {
 		if _, ok := seen.Load(name); !ok {
 			t.Errorf("%s is in no rendering", f.Path)
 		}
+	}
+}
+
+// A package that no pattern owns is there where another imports it, and Paths
+// knows of each file.
+func TestPackagesThatNothingImportsAreLeftOut(t *testing.T) {
+	t.Parallel()
+	c := load(t)
+	for name, s := range selections(t, c) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, err := render.Render(c, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			paths, err := render.Paths(c, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(out.Paths(), slices.Sorted(maps.Keys(paths))); diff != "" {
+				t.Errorf("(-Render +Paths):\n%s", diff)
+			}
+			imported := make(map[string]bool)
+			for name, file := range out {
+				if path.Ext(name) != ".go" {
+					continue
+				}
+				parsed, err := parser.ParseFile(token.NewFileSet(), name, file.Data, parser.ImportsOnly)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, spec := range parsed.Imports {
+					below, ok := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), s.Module+"/")
+					if ok && below != path.Dir(name) {
+						imported[below] = true
+					}
+				}
+			}
+			for _, f := range c.Files {
+				dir := path.Dir(f.Path)
+				if len(f.Patterns) > 0 || !strings.HasPrefix(dir, "internal/") || path.Ext(f.Path) != ".go" {
+					continue
+				}
+				if _, there := out[f.Path]; there != imported[dir] {
+					t.Errorf("%s: is there: %t, is imported: %t", f.Path, there, imported[dir])
+				}
+			}
+		})
+	}
+	s, _, err := c.Resolve(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Name, s.Module = "orders", "acme.example/orders"
+	paths, err := render.Paths(c, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if paths["internal/browsertest/browsertest.go"] {
+		t.Error("a service without pages drives a browser")
 	}
 }
 
