@@ -46,10 +46,16 @@ type Config struct {
 	ReadyTimeout time.Duration `env:"READY_TIMEOUT" envDefault:"2s"`
 }
 
-// Validate reports a value that would leave the server without a limit.
+// Validate reports an address that nothing can listen on, and a value that would
+// leave the server without a limit.
 func (c Config) Validate() error {
 	const most = 24 * time.Hour
+	_, port, err := net.SplitHostPort(c.Addr)
+	if err == nil {
+		_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port) // asks no server
+	}
 	return errors.Join(
+		setting.Check(err == nil, "ADDR=%s: must be a host and a port such as localhost:8080 (%w)", c.Addr, err),
 		setting.Between("HTTP_READ_HEADER_TIMEOUT", c.ReadHeaderTimeout, time.Millisecond, most),
 		setting.Between("HTTP_READ_TIMEOUT", c.ReadTimeout, time.Millisecond, most),
 		setting.Between("HTTP_WRITE_TIMEOUT", c.WriteTimeout, time.Millisecond, most),
@@ -106,11 +112,11 @@ func New(ctx context.Context, config Config, mux *http.ServeMux, deps Deps) (*Se
 }
 
 // Handler returns what answers the routes of mux, with all that every request
-// gets: an id, a body of at most maxBody bytes, a line in the log, metrics and a
-// span. Its metrics are registered once: call it once.
+// gets: an id, a body of at most maxBody bytes, protection from pages of other
+// origins, a line in the log, metrics and a span. Its metrics are registered once: call it once.
 func Handler(mux *http.ServeMux, maxBody int64, deps Deps) http.Handler {
 	return otelhttp.NewHandler(
-		observe(problems(mux), maxBody, deps.Log, newMetrics(deps.Metrics)), "http.server",
+		observe(sameOrigin(problems(mux)), maxBody, deps.Log, newMetrics(deps.Metrics)), "http.server",
 		otelhttp.WithTracerProvider(deps.Tracing),
 		otelhttp.WithPropagators(propagation.TraceContext{}),
 	)

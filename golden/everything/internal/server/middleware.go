@@ -62,6 +62,17 @@ func problems(mux *http.ServeMux) http.Handler {
 	})
 }
 
+// sameOrigin refuses what a web page of another origin asks a browser to change
+// here (CSRF), by Sec-Fetch-Site, or by Origin and Host. What comes from no
+// browser has neither header, and passes, as do GET, HEAD and OPTIONS.
+func sameOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(httpapi.Handler(func(http.ResponseWriter, *http.Request) error {
+		return httpapi.NewProblem(http.StatusForbidden, "A web page of another origin may not do this.")
+	}))
+	return protection.Handler(next)
+}
+
 // A refusal is the mux's own answer, kept to be answered in the API's words.
 type refusal struct {
 	header http.Header

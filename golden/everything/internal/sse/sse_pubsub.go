@@ -141,7 +141,8 @@ func (s shared) deliver(r Record) {
 	}
 	if err := r.validate(h.config.MaxEventBytes); err != nil {
 		h.seq = r.Seq
-		h.log.Warn("event streams: an event of the log is left out", "topic", r.Topic, "seq", r.Seq, "error", err)
+		h.metrics.leftOut.Inc()
+		h.log.Debug("event streams: an event of the log is left out", "topic", r.Topic, "seq", r.Seq, "error", err)
 		return
 	}
 	h.deliver(r.Seq, r.Time, r.Event)

@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // slowLog is a log of one event that takes its time to read.
@@ -40,6 +42,27 @@ func (l *slowLog) Follow(ctx context.Context, _ uint64, _ func(Record)) error {
 func (l *slowLog) Read(_ context.Context, _, _ uint64, _ []string, yield func(Record) error) error {
 	time.Sleep(l.reading)
 	return yield(Record{Seq: 1, Time: time.Now(), Event: Event{Topic: "a"}})
+}
+
+// Messages that are no events are normal on a topic that others use too: they
+// are counted, and no warning.
+func TestMessagesThatAreNoEventsAreCounted(t *testing.T) {
+	t.Parallel()
+	var logged bytes.Buffer
+	h := New(testConfig(), slog.New(slog.NewTextHandler(&logged, nil)), prometheus.NewRegistry())
+	s := shared{hub: h}
+	s.deliver(Record{Seq: 1, Time: time.Now(), Event: Event{Topic: "a", Data: make([]byte, testConfig().MaxEventBytes+1)}})
+	s.deliver(Record{Seq: 2, Time: time.Now(), Event: Event{Topic: "a", Type: typeReset}})
+	s.deliver(Record{Seq: 3, Time: time.Now(), Event: Event{Topic: "a"}})
+	if leftOut, events := testutil.ToFloat64(h.metrics.leftOut), testutil.ToFloat64(h.metrics.published); leftOut != 2 || events != 1 {
+		t.Errorf("%v left out and %v delivered, want 2 and 1", leftOut, events)
+	}
+	if logged.Len() > 0 {
+		t.Errorf("logged: %s", &logged)
+	}
+	if at := h.position().seq; at != 3 {
+		t.Errorf("the hub is at %d, want 3", at)
+	}
 }
 
 // While the window is filled from a slow log, the hub does everything else.

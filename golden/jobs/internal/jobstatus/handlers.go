@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"example.com/jobs/internal/database"
 	"example.com/jobs/internal/httpapi"
 )
 
@@ -124,6 +125,10 @@ func problem(r *http.Request, err error) error {
 		return httpapi.NewProblem(http.StatusBadRequest, "cursor: take it from the `next` of a page.")
 	case errors.Is(err, ErrBusy):
 		p := httpapi.NewProblem(http.StatusServiceUnavailable, "Too many ask for jobs; try again later.")
+		p.RetryAfter = minPoll
+		return errors.Join(p, err)
+	case database.IsOutage(err) && r.Context().Err() == nil:
+		p := httpapi.NewProblem(http.StatusServiceUnavailable, "The database does not answer; try again later.")
 		p.RetryAfter = minPoll
 		return errors.Join(p, err)
 	}

@@ -6,6 +6,7 @@
 package jobstatus
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -53,7 +54,7 @@ func (c Config) Validate() error {
 var (
 	// ErrNotFound means that there is no such job, or none any more.
 	ErrNotFound = errors.New("there is no such job, or its retention has ended")
-	// ErrBusy means that a read had to wait too long.
+	// ErrBusy means that a read had to wait too long for its turn.
 	ErrBusy = errors.New("too many reads of jobs")
 	// ErrFinished means that a job ended before it could be cancelled.
 	ErrFinished = errors.New("the job has finished")
@@ -208,17 +209,18 @@ func notFound(err error) error {
 
 // read calls fn when it is its turn to use the database.
 func (b *Board) read(ctx context.Context, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, b.config.ReadTimeout, ErrBusy)
+	caller := ctx
+	ctx, cancel := context.WithTimeout(ctx, b.config.ReadTimeout)
 	defer cancel()
 	select {
 	case b.reads <- struct{}{}:
 		defer func() { <-b.reads }()
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return cmp.Or(caller.Err(), ErrBusy)
 	}
 	if err := fn(ctx); err != nil {
-		if ctx.Err() != nil {
-			return errors.Join(context.Cause(ctx), err)
+		if ctx.Err() != nil { // which a driver may have put in its own words
+			return errors.Join(ctx.Err(), err)
 		}
 		return err
 	}

@@ -321,6 +321,7 @@ func TestReadsWaitTheirTurn(t *testing.T) {
 	workerstest.Start(t, f.pool)
 	id := f.enqueue(t, actArgs{"print"}, nil)
 	f.await(t, id, jobstatus.Succeeded)
+	before := f.board.Reads("error") // the database may be slower than the timeout
 	release := f.board.Occupy()
 	mux := http.NewServeMux()
 	mux.Handle("GET /jobs/{id}", httpapi.Handler(f.board.ServeJob))
@@ -329,7 +330,48 @@ func TestReadsWaitTheirTurn(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("%d, Retry-After %q: %s", w.Code, w.Header().Get("Retry-After"), w.Body)
 	}
+	if errs, busy := f.board.Reads("error")-before, f.board.Reads("busy"); errs != 0 || busy != 1 {
+		t.Errorf("counted %v errors and %v busy, want 0 and 1", errs, busy)
+	}
 	release()
+	f.await(t, id, jobstatus.Succeeded)
+}
+
+// A database that does not answer is told from too many who ask.
+func TestADatabaseThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	db := workerstest.Database(t)
+	c := config()
+	c.ReadTimeout = 50 * time.Millisecond
+	f := setup(t, db, c)
+	workerstest.Start(t, f.pool)
+	id := f.enqueue(t, actArgs{"print"}, nil)
+	f.await(t, id, jobstatus.Succeeded)
+	mux := http.NewServeMux()
+	mux.Handle("GET /jobs/{id}", httpapi.Handler(f.board.ServeJob))
+	mux.Handle("GET /jobs", httpapi.Handler(f.board.ServeJobs))
+	mux.Handle("POST /jobs/{id}/cancel", httpapi.Handler(f.board.ServeCancel))
+	before := f.board.Reads("error")
+	frozen := database.InTx(t.Context(), db, func(tx database.Tx) error {
+		if err := freeze(t.Context(), tx); err != nil {
+			return err
+		}
+		for _, request := range []string{fmt.Sprintf("GET /jobs/%d", id), "GET /jobs", fmt.Sprintf("POST /jobs/%d/cancel", id)} {
+			method, path, _ := strings.Cut(request, " ")
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+			if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "The database does not answer") {
+				t.Errorf("%s: %d, Retry-After %q: %s", request, w.Code, w.Header().Get("Retry-After"), w.Body)
+			}
+		}
+		return nil
+	})
+	if frozen != nil {
+		t.Fatal(frozen)
+	}
+	if errs, busy := f.board.Reads("error")-before, f.board.Reads("busy"); errs != 2 || busy != 0 {
+		t.Errorf("counted %v errors and %v busy, want 2 and 0", errs, busy)
+	}
 	f.await(t, id, jobstatus.Succeeded)
 }
 

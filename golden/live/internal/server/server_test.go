@@ -102,6 +102,19 @@ func get(t testing.TB, url string, header ...string) *http.Response {
 	return resp
 }
 
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]bool{
+		"localhost:8080": true, ":0": true, "[::1]:http": true,
+		"": false, "nonsense": false, "8080": false, "127.0.0.1:99999": false, "127.0.0.1:-1": false, "localhost:nonsense": false, "::1:80": false,
+	} {
+		err := server.Config{Addr: addr}.Validate()
+		if told := err != nil && strings.HasPrefix(err.Error(), "ADDR="+addr+": "); told == want {
+			t.Errorf("%q: %v", addr, err)
+		}
+	}
+}
+
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil, http.NewServeMux())
@@ -143,6 +156,47 @@ func TestBodiesAreLimited(t *testing.T) {
 		}
 		if resp.StatusCode != want {
 			t.Errorf("%d bytes: %d, want %d", len(body), resp.StatusCode, want)
+		}
+	}
+}
+
+// A browser changes nothing here for a page of another origin.
+func TestPagesOfOtherOriginsChangeNothing(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/thing", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	s := start(t, nil, mux)
+	for _, tt := range []struct {
+		method, header, value string
+		want                  int
+	}{
+		{"POST", "", "", 204}, // no browser
+		{"POST", "Sec-Fetch-Site", "same-origin", 204},
+		{"POST", "Sec-Fetch-Site", "none", 204},
+		{"POST", "Sec-Fetch-Site", "cross-site", 403},
+		{"PUT", "Sec-Fetch-Site", "same-site", 403},
+		{"POST", "Origin", s.url, 204},
+		{"DELETE", "Origin", "http://elsewhere.example", 403},
+		{"POST", "Origin", "null", 403},
+		{"GET", "Sec-Fetch-Site", "cross-site", 204},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), tt.method, s.url+"/thing", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tt.header != "" {
+			req.Header.Set(tt.header, tt.value)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := resp.Body.Close(); err != nil {
+			t.Error(err)
+		}
+		problem := resp.Header.Get("Content-Type") == "application/problem+json" && resp.Header.Get("X-Request-Id") != ""
+		if resp.StatusCode != tt.want || problem != (tt.want == 403) {
+			t.Errorf("%s with %s %q: %d, want %d (a problem: %t)", tt.method, tt.header, tt.value, resp.StatusCode, tt.want, problem)
 		}
 	}
 }

@@ -22,6 +22,7 @@ type metrics struct {
 	clients   prometheus.Gauge
 	published prometheus.Counter
 	sent      prometheus.Counter
+	leftOut   prometheus.Counter
 	ended     *prometheus.CounterVec
 	resumed   *prometheus.CounterVec
 	refused   *prometheus.CounterVec
@@ -40,6 +41,10 @@ func newMetrics(registry prometheus.Registerer) metrics {
 		sent: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "sse_events_sent_total",
 			Help: "Events written to clients.",
+		}),
+		leftOut: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "sse_events_left_out_total",
+			Help: "Messages of a shared log that no client gets: larger than an event may be, or of a type that is reserved.",
 		}),
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sse_streams_ended_total",
@@ -63,7 +68,7 @@ func newMetrics(registry prometheus.Registerer) metrics {
 	for _, reason := range []string{refuseFull, refuseDraining} {
 		m.refused.WithLabelValues(reason)
 	}
-	registry.MustRegister(m.clients, m.published, m.sent, m.ended, m.resumed, m.refused)
+	registry.MustRegister(m.clients, m.published, m.sent, m.leftOut, m.ended, m.resumed, m.refused)
 	return m
 }
 

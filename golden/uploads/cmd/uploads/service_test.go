@@ -153,6 +153,7 @@ func TestBadConfigurationNamesTheVariable(t *testing.T) {
 // anything; and what contradicts only because it is wrong is not told.
 func TestAllFaultsAreToldBeforeAnythingActs(t *testing.T) {
 	env := map[string]string{
+		"ADDR":                     "127.0.0.1:99999",
 		"LOG_FORMAT":               "xml",
 		"HTTP_READ_TIMEOUT":        "soon",
 		"HTTP_READ_HEADER_TIMEOUT": "-1s",
@@ -171,6 +172,7 @@ func TestAllFaultsAreToldBeforeAnythingActs(t *testing.T) {
 		"EXAMPLE_TIMEOUT=-2: must be at least 0",
 		"EXAMPLE_SIZE=0: must be more than 0",
 		`HTTP_READ_TIMEOUT: unable to parse duration: time: invalid duration "soon"`,
+		"ADDR=127.0.0.1:99999: must be a host and a port such as localhost:8080 (address 99999: invalid port)",
 		"HTTP_READ_HEADER_TIMEOUT=-1s: must be from 1ms to 24h0m0s",
 	}
 	if diff := cmp.Diff(strings.Join(want, "\n"), fmt.Sprint(err)); diff != "" {

@@ -323,6 +323,9 @@ func TestUploadBadConfigurationNamesTheVariable(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v, want the variable named", variable, err)
 		}
+		if name == "UPLOAD_PART_SIZE" && strings.Contains(fmt.Sprint(err), "UPLOAD_MAX_SIZE") {
+			t.Errorf("%s: %v, which is wrong by that only", variable, err)
+		}
 	}
 	for variable, value := range map[string]string{
 		"UPLOAD_DEV_S3_ADDR": "0.0.0.0:0",

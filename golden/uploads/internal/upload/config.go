@@ -97,7 +97,7 @@ func (c Config) Validate() error {
 		setting.Between("UPLOAD_S3_COMPLETE_TIMEOUT", c.CompleteTimeout, time.Millisecond, most),
 		setting.Between("UPLOAD_PART_SIZE", c.PartSize, minPartSize, maxPartSize),
 		setting.Positive("UPLOAD_MAX_SIZE", c.MaxSize),
-		setting.Check(c.MaxSize <= maxParts*c.PartSize, "UPLOAD_MAX_SIZE=%d: must be at most %d, which is %d parts of UPLOAD_PART_SIZE=%d",
+		setting.Check(c.PartSize < minPartSize || c.PartSize > maxPartSize || c.MaxSize <= maxParts*c.PartSize, "UPLOAD_MAX_SIZE=%d: must be at most %d, which is %d parts of UPLOAD_PART_SIZE=%d",
 			c.MaxSize, maxParts*c.PartSize, maxParts, c.PartSize),
 		setting.Check(len(c.Types) > 0, "UPLOAD_TYPES: must name at least one media type"),
 		setting.Between("UPLOAD_URL_EXPIRY", c.URLExpiry, time.Second, 7*24*time.Hour), // as S3 has it
