@@ -30,17 +30,17 @@ type repo struct {
 	dir             string   // the folder that is added to
 	wire            string   // FILE:FUNC
 	tests           []string // packages whose tests are cheap and need no server
+	cgo             bool     // it does not build without a C compiler
 }
 
 var repos = []repo{
-	{"github.com/mccutchen/go-httpbin/v2", "v2.26.0", ".", "httpbin/httpbin.go:HTTPBin.Handler", []string{"./httpbin/digest/..."}},
-	{"github.com/Shopify/toxiproxy/v2", "v2.5.0", ".", "api.go:ApiServer.Listen", []string{"./stream/...", "./collectors/..."}},
-	{"github.com/fsouza/fake-gcs-server", "v1.56.1", ".", "fakestorage/server.go:Server.buildMuxer", []string{"./internal/config/..."}},
-	{"github.com/tus/tusd/v2", "v2.9.1", "cmd/tusd", "cli/serve.go:Serve", []string{"./pkg/handler/...", "./pkg/memorylocker/..."}},
-	{"github.com/smallstep/certificates", "v0.30.2", ".", "ca/ca.go:CA.Init", []string{"./api/read/...", "./errs/..."}},
-	{"github.com/distribution/distribution/v3", "v3.0.0", ".", "registry/api/v2/routes.go:RouterWithPrefix", []string{"./configuration/...", "./registry/api/..."}},
-	{"github.com/pocketbase/pocketbase", "v0.22.21", ".", "apis/base.go:InitApi", []string{"./tools/list/...", "./tools/types/..."}},
-	{"github.com/ollama/ollama", "v0.17.4", ".", "server/routes.go:Server.GenerateRoutes", []string{"./api/..."}},
+	{"github.com/mccutchen/go-httpbin/v2", "v2.26.0", ".", "httpbin/httpbin.go:HTTPBin.Handler", []string{"./httpbin/digest/..."}, false},
+	{"github.com/Shopify/toxiproxy/v2", "v2.5.0", ".", "api.go:ApiServer.Listen", []string{"./stream/...", "./collectors/..."}, false},
+	{"github.com/fsouza/fake-gcs-server", "v1.56.1", ".", "fakestorage/server.go:Server.buildMuxer", []string{"./internal/config/..."}, false},
+	{"github.com/tus/tusd/v2", "v2.9.1", "cmd/tusd", "cli/serve.go:Serve", []string{"./pkg/handler/...", "./pkg/memorylocker/..."}, false},
+	{"github.com/smallstep/certificates", "v0.30.2", ".", "ca/ca.go:CA.Init", []string{"./api/read/...", "./errs/..."}, false},
+	{"github.com/distribution/distribution/v3", "v3.0.0", ".", "registry/api/v2/routes.go:RouterWithPrefix", []string{"./configuration/...", "./registry/api/..."}, false},
+	{"github.com/ollama/ollama", "v0.17.4", ".", "server/routes.go:Server.GenerateRoutes", []string{"./api/..."}, true},
 }
 
 func main() {
@@ -61,7 +61,7 @@ func run(ctx context.Context, chosen []string, out, log io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	t := &trial{tmp: tmp, scaffold: filepath.Join(tmp, "scaffold"), log: log}
+	t := &trial{cgo: "CGO_ENABLED=0", tmp: tmp, scaffold: filepath.Join(tmp, "scaffold"), log: log}
 	if _, err := t.do(ctx, ".", "go", "build", "-o", t.scaffold, "./cmd/scaffold"); err != nil {
 		return err
 	}
@@ -90,6 +90,7 @@ func run(ctx context.Context, chosen []string, out, log io.Writer) (err error) {
 		}
 		row, err := t.try(ctx, r)
 		if err != nil {
+			t.say("  %v", err)
 			errs = append(errs, fmt.Errorf("%s: %w", r.module, err))
 			row.failed = true
 		}
@@ -98,7 +99,7 @@ func run(ctx context.Context, chosen []string, out, log io.Writer) (err error) {
 	return errors.Join(errs...)
 }
 
-const header = `| service | router found | database found | patterns that build | tidy at once | go.mod: kept / raised / new | wired by --wire | own tests |
+const header = `| service | router found | database found | patterns that build | tidy at once | requirements kept / raised / new | wired by --wire | own tests |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 `
 
@@ -106,6 +107,7 @@ type trial struct {
 	tmp, scaffold string
 	patterns      []string
 	log           io.Writer
+	cgo           string // the variable that says whether there is a C compiler
 }
 
 // A row is what was seen of one service.
@@ -172,13 +174,13 @@ func (t *trial) try(ctx context.Context, r repo) (row, error) {
 		out.note(doc)
 		if _, err := t.do(ctx, root, "go", "build", "-mod=readonly", "./..."); err != nil {
 			t.say("  %s: %s", name, lastLine(err))
-			out.untidy++
 			if _, err := t.do(ctx, root, "go", "mod", "tidy"); err != nil {
 				return out, fmt.Errorf("%s: %w", name, err)
 			}
 			if _, err := t.do(ctx, root, "go", "build", "./..."); err != nil {
 				return out, fmt.Errorf("%s: %w", name, err)
 			}
+			out.untidy++
 		}
 		out.built++
 	}
@@ -210,6 +212,10 @@ func (t *trial) try(ctx context.Context, r repo) (row, error) {
 // fetch copies a service out of the module cache.
 func (t *trial) fetch(ctx context.Context, r repo) (string, error) {
 	t.say("%s@%s", r.module, r.version)
+	t.cgo = "CGO_ENABLED=0"
+	if r.cgo {
+		t.cgo = "CGO_ENABLED=1"
+	}
 	text, err := t.do(ctx, t.tmp, "go", "mod", "download", "-json", r.module+"@"+r.version)
 	if err != nil {
 		return "", err
@@ -220,6 +226,10 @@ func (t *trial) fetch(ctx context.Context, r repo) (string, error) {
 	}
 	root := filepath.Join(t.tmp, strings.ReplaceAll(r.module, "/", "_"))
 	if err := os.CopyFS(root, os.DirFS(m.Dir)); err != nil {
+		return "", err
+	}
+	// Of a vendor folder a module's archive has the list alone.
+	if err := os.RemoveAll(filepath.Join(root, "vendor")); err != nil {
 		return "", err
 	}
 	// Files of the module cache are read-only.
@@ -300,7 +310,7 @@ func (t *trial) say(format string, args ...any) {
 func (t *trial) do(ctx context.Context, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the commands are in this file
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOTOOLCHAIN=local")
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOTOOLCHAIN=local", t.cgo)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
