@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -106,16 +107,7 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 		}
 		d.added = slices.DeleteFunc(d.added, func(added catalog.Added) bool { return before.Has(added.Pattern) })
 	}
-	if d.next, err = render.Render(c, d.selection); err != nil {
-		return nil, err
-	}
-	paths := slices.Collect(maps.Keys(d.next))
-	for p := range s.base {
-		if _, ok := d.next[p]; !ok {
-			paths = append(paths, p)
-		}
-	}
-	work, err := worktree.Read(s.root, paths, s.base)
+	work, err := d.render(c)
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +122,29 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 		}
 	}
 	return d, nil
+}
+
+// render makes what is to stand next, and reads what stands at its paths and at
+// those of what was last written. The files that are known are read meanwhile.
+func (d *draft) render(c *catalog.Catalog) (work tree.Tree, err error) {
+	var known tree.Tree
+	var failed error
+	var reading sync.WaitGroup
+	reading.Go(func() { known, failed = worktree.Read(d.root, d.base.Paths(), d.base) })
+	d.next, err = render.Render(c, d.selection)
+	reading.Wait()
+	if err = cmp.Or(err, failed); err != nil {
+		return nil, err
+	}
+	fresh := slices.DeleteFunc(d.next.Paths(), func(p string) bool {
+		_, ok := d.base[p]
+		return ok
+	})
+	if work, err = worktree.Read(d.root, fresh, d.base); err != nil {
+		return nil, err
+	}
+	maps.Copy(work, known)
+	return work, nil
 }
 
 // inStep reports a service for which scaffold.yaml, edited by hand, no longer says

@@ -25,7 +25,7 @@ var byGo = flag.Bool("go", false, "give every selection to the go command, not o
 // How many selections the go command is given, besides the smallest and the
 // largest, and how many of those run their tests.
 const (
-	sampled = 8
+	sampled = 4
 	tested  = 1
 )
 
