@@ -230,10 +230,13 @@ func (o *owner) appGo(mark string) {
 		o.wrote("field", p, mark+" int", text)
 	}
 	spec := mark + ` "strings"`
-	if strings.Contains(text, "import (\n") {
+	switch {
+	case strings.Contains(text, "import (\n"):
 		text = strings.Replace(text, "import (\n", "import (\n\t"+spec+"\n", 1)
-	} else {
+	case strings.Contains(text, "package main\n"):
 		text = strings.Replace(text, "package main\n", "package main\n\nimport "+spec+"\n", 1)
+	default:
+		return // the owner cut that line
 	}
 	o.wrote("import", p, spec, text)
 }
