@@ -139,7 +139,7 @@ func (s *diskService) log() string { return s.logs.String() }
 func startOnSmallDisk(t *testing.T) (s *diskService, disk string) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		t.Skip("needs Linux, for a small file system of its own")
+		noSmallDisk(t, "needs Linux, for a small file system of its own")
 	}
 	dir := t.TempDir()
 	program := filepath.Join(dir, "service")
@@ -168,7 +168,7 @@ func startOnSmallDisk(t *testing.T) (s *diskService, disk string) {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Skipf("this machine lets no one mount a file system: %v", err)
+		noSmallDisk(t, "this machine lets no one mount a file system: %v", err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended by itself
@@ -179,7 +179,7 @@ func startOnSmallDisk(t *testing.T) (s *diskService, disk string) {
 	if !ok {
 		_ = cmd.Wait() // says what is looked at here
 		if cmd.ProcessState.ExitCode() == 99 || strings.HasPrefix(s.log(), "unshare:") {
-			t.Skipf("this machine lets no one mount a file system: %s", s.log())
+			noSmallDisk(t, "this machine lets no one mount a file system: %s", s.log())
 		}
 		t.Fatalf("the service did not start:\n%s", s.log())
 	}
@@ -282,4 +282,14 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+// noSmallDisk skips the test where there can be no file system of its own, and
+// fails it where nothing may be skipped, as in make test.
+func noSmallDisk(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("ENGINES_REQUIRED") == "1" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
 }

@@ -3,16 +3,13 @@ package upload
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,7 +19,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -143,65 +139,6 @@ func (s *storage) do(ctx context.Context, operation string, timeout time.Duratio
 	}
 	s.metrics.requests.WithLabelValues(operation, result).Observe(time.Since(start).Seconds())
 	return err
-}
-
-// classify tells the storage's answers apart by what they mean here.
-func classify(err error) error {
-	status := 0
-	if answer := (interface{ HTTPStatusCode() int })(nil); errors.As(err, &answer) {
-		status = answer.HTTPStatusCode()
-	}
-	code := ""
-	if api := (smithy.APIError)(nil); errors.As(err, &api) {
-		code = api.ErrorCode()
-	}
-	switch {
-	case code == "NoSuchUpload" || code == "NoSuchKey" || code == "NotFound":
-		return fmt.Errorf("%w: %w", errNoObject, err)
-	case code == "InvalidPart": // one was sent again since they were listed
-		return fmt.Errorf("%w: %w", ErrIncomplete, err)
-	case status == 0:
-		return fmt.Errorf("%w: %s: %w", ErrUnavailable, silence(err), err)
-	case status >= 500 || status == http.StatusTooManyRequests || code == "RequestTimeout":
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case status == http.StatusForbidden || status == http.StatusUnauthorized:
-		return fmt.Errorf("the storage refuses UPLOAD_S3_ACCESS_KEY, or lets it not do this: %w", err)
-	case status == http.StatusMovedPermanently || status == http.StatusTemporaryRedirect:
-		return fmt.Errorf("the bucket is elsewhere, see UPLOAD_S3_REGION: %w", err)
-	case status == http.StatusBadRequest:
-		return fmt.Errorf("%w: %w", errRefused, err)
-	}
-	return err
-}
-
-// errNoKey means that there is nothing to sign with.
-var errNoKey = errors.New("there is no key to sign with")
-
-// silence says why no answer came from the storage. None of these errors holds
-// more of a key than its id.
-func silence(err error) string {
-	var (
-		name   *net.DNSError
-		cert   *tls.CertificateVerificationError
-		record tls.RecordHeaderError
-		alert  tls.AlertError
-		netErr net.Error
-	)
-	switch {
-	case errors.Is(err, errNoKey):
-		return "no key"
-	case errors.As(err, &name):
-		return "its name is not found"
-	case errors.As(err, &cert):
-		return "its certificate is not trusted"
-	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record), errors.As(err, &alert):
-		return "no TLS connection"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "the connection is refused"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
-		return "the time is up"
-	}
-	return "the connection broke"
 }
 
 // checkKey reports whether there is a key to sign with.

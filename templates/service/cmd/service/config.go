@@ -48,7 +48,7 @@ func loadConfig[T any](s *settings) T {
 			delete(environment, variable)
 		}
 		config = *new(T)
-		_ = env.ParseWithOptions(&config, env.Options{Environment: environment})
+		_ = env.ParseWithOptions(&config, env.Options{Environment: environment}) // what it says was told above
 	}
 	if v, ok := any(config).(validator); ok {
 		s.refuse(v.Validate())
