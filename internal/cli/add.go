@@ -52,6 +52,7 @@ is there, leaves no record, and prints the lines that go where the router is bui
 		ValidArgsFunction: a.patternsThatAre(false),
 	}
 	cmd.Flags().StringSliceVarP(&o.set, "set", "s", nil, "option=value, comma-separated")
+	o.requiresFlag(cmd)
 	o.changeOptions.flags(cmd)
 	o.serviceFlags(cmd)
 	o.foreignOptions.flags(cmd)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,9 @@ type changeOptions struct {
 	json      bool
 	yes       bool
 	conflicts string
+	// noRequires refuses what is required and was not asked for, where the
+	// command has that flag.
+	noRequires bool
 }
 
 func (o *changeOptions) flags(cmd *cobra.Command) {
@@ -47,6 +51,24 @@ func (o *changeOptions) serviceFlags(cmd *cobra.Command) {
 	policies := []string{string(plan.Markers), string(plan.Mine), string(plan.Theirs)}
 	cmd.Flags().StringVar(&o.conflicts, "conflicts", "", "decide conflicts beforehand: markers, mine or theirs")
 	complete(cmd, "conflicts", policies)
+}
+
+// requiresFlag is for commands that bring patterns.
+func (o *changeOptions) requiresFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.noRequires, "no-requires", false, "refuse patterns that require others which are not named")
+}
+
+// named reports patterns that would come only because another one requires them,
+// where that is refused.
+func (o *changeOptions) named(added []catalog.Added) error {
+	if !o.noRequires || len(added) == 0 {
+		return nil
+	}
+	reasons, names := make([]string, len(added)), make([]string, len(added))
+	for i, x := range added {
+		reasons[i], names[i] = x.By+" requires "+x.Pattern, x.Pattern
+	}
+	return usagef("%s: name %s too, or leave --no-requires out", strings.Join(reasons, ", "), strings.Join(names, ", "))
 }
 
 func (o *changeOptions) check() error {
@@ -262,6 +284,9 @@ func (a *app) nothingToDo(o *changeOptions) error {
 func (a *app) change(ctx context.Context, s *service, want record.Manifest, o *changeOptions, doc *document, title string) (*draft, error) {
 	d, err := a.draft(s, want)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.named(d.added); err != nil {
 		return nil, err
 	}
 	return a.carryOut(ctx, d, o, doc, title)

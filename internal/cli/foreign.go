@@ -116,6 +116,9 @@ func runForeign(ctx context.Context, a *app, o *addOptions, root, folder string,
 	if err != nil {
 		return err
 	}
+	if err := o.named(d.added); err != nil {
+		return err
+	}
 	doc.foreign(d)
 	if !o.json {
 		a.printForeign(d, o.dryRun)

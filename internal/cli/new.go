@@ -69,6 +69,7 @@ It takes lower-case letters, digits and hyphens.`,
 	f.StringSliceVarP(&o.set, "set", "s", nil, "option=value, comma-separated")
 	f.StringVarP(&o.dir, "dir", "d", "", "folder of the service, which must be empty or not exist (default NAME)")
 	f.BoolVar(&o.noGit, "no-git", false, "don't make the folder a git repository")
+	o.requiresFlag(cmd)
 	o.flags(cmd)
 	register(cmd, "module", cobra.NoFileCompletions)
 	completePatterns(a, cmd, "with")
@@ -162,9 +163,11 @@ func (o *newOptions) want(c *catalog.Catalog) (record.Manifest, error) {
 	}
 	// What is wrong with the flags is said before anything is asked.
 	if o.with != nil {
-		if _, _, err = c.Resolve(want.Patterns, want.Options); err != nil {
+		_, added, err := c.Resolve(want.Patterns, want.Options)
+		if err != nil {
 			return want, &usageError{err}
 		}
+		return want, o.named(added)
 	}
 	return want, nil
 }
