@@ -3,8 +3,6 @@ package catalog_test
 import (
 	"errors"
 	"io/fs"
-	"maps"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -194,92 +192,7 @@ func file(t testing.TB, c *catalog.Catalog, path string) (string, bool) {
 	return string(c.Files[i].Data), true
 }
 
-// own returns the Go code of the pattern alone and of its joins, without tests.
-func own(c *catalog.Catalog, pattern string) string {
-	var code strings.Builder
-	for _, f := range c.Files {
-		if slices.Contains(f.Patterns, pattern) && path.Ext(f.Path) == ".go" && !strings.HasSuffix(f.Path, "_test.go") {
-			code.Write(f.Data)
-		}
-	}
-	return code.String()
-}
-
-var (
-	route    = regexp.MustCompile(`mux\.Handle(?:Func)?\("([^"]+)"`)
-	variable = regexp.MustCompile("`env:\"([A-Z0-9_]+)")
-	metric   = regexp.MustCompile(`(?:Name:\s*|NewDesc\(\s*)"([a-z0-9]+_[a-z0-9_]+)"`)
-)
-
-func matches(expr *regexp.Regexp, text string) []string {
-	found := make(map[string]bool)
-	for _, m := range expr.FindAllStringSubmatch(text, -1) {
-		found[m[1]] = true
-	}
-	return slices.Sorted(maps.Keys(found))
-}
-
-// The manifest and the page say what the code does: every route, every metric
-// and every setting.
-func TestManifestsAndPagesTellWhatTheCodeHas(t *testing.T) {
-	t.Parallel()
-	c := embedded(t)
-	for _, p := range c.Patterns {
-		t.Run(p.Name, func(t *testing.T) {
-			t.Parallel()
-			code := own(c, p.Name)
-			if diff := cmp.Diff(matches(route, code), slices.Sorted(slices.Values(p.Routes))); diff != "" {
-				t.Errorf("patterns/%s.yaml: routes (-code +manifest):\n%s", p.Name, diff)
-			}
-			if diff := cmp.Diff(matches(metric, code), slices.Sorted(slices.Values(p.Metrics))); diff != "" {
-				t.Errorf("patterns/%s.yaml: metrics (-code +manifest):\n%s", p.Name, diff)
-			}
-			page, ok := file(t, c, "docs/patterns/"+p.Name+".md")
-			if !ok {
-				t.Fatalf("%s has no page", p.Name)
-			}
-			for _, name := range slices.Concat(matches(variable, code), p.Metrics) {
-				if !strings.Contains(page, name) {
-					t.Errorf("docs/patterns/%s.md does not name %s", p.Name, name)
-				}
-			}
-		})
-	}
-}
-
-// No two patterns want the same route, metric, variable or migration number.
-func TestPatternsDoNotClash(t *testing.T) {
-	t.Parallel()
-	c := embedded(t)
-	owner := make(map[string]string)
-	claim := func(what, by string) {
-		t.Helper()
-		if other, ok := owner[what]; ok && other != by {
-			t.Errorf("both %s and %s have %s", other, by, what)
-		}
-		owner[what] = by
-	}
-	number := regexp.MustCompile(`^migrations/(\d+)_.*_([a-z]+)\.sql$`)
-	for _, f := range c.Files {
-		by := strings.Join(f.Patterns, "+")
-		if m := number.FindStringSubmatch(f.Path); m != nil {
-			claim("migration "+m[1]+" of "+m[2], f.Path)
-		}
-		if path.Ext(f.Path) != ".go" || strings.HasSuffix(f.Path, "_test.go") {
-			continue
-		}
-		code := string(f.Data)
-		for _, r := range matches(route, code) {
-			claim("route "+r, by)
-		}
-		for _, m := range matches(metric, code) {
-			claim("metric "+m, by)
-		}
-		for _, v := range matches(variable, code) {
-			claim("variable "+v, by)
-		}
-	}
-}
+var variable = regexp.MustCompile("`env:\"([A-Z0-9_]+)")
 
 // README's table of the base service's settings has all of them.
 func TestReadmeNamesTheSettingsOfTheBase(t *testing.T) {
@@ -293,9 +206,9 @@ func TestReadmeNamesTheSettingsOfTheBase(t *testing.T) {
 		if len(f.Patterns) > 0 {
 			continue
 		}
-		for _, v := range matches(variable, string(f.Data)) {
-			if !strings.Contains(readme, "`"+v+"`") {
-				t.Errorf("README.md.tmpl does not name %s of %s", v, f.Path)
+		for _, v := range variable.FindAllSubmatch(f.Data, -1) {
+			if !strings.Contains(readme, "`"+string(v[1])+"`") {
+				t.Errorf("README.md.tmpl does not name %s of %s", v[1], f.Path)
 			}
 		}
 	}

@@ -229,26 +229,7 @@ func TestTheProofFails(t *testing.T) {
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			broken := *c
-			broken.Files = slices.Clone(c.Files)
-			i := slices.IndexFunc(broken.Files, func(f catalog.File) bool { return f.Path == m.file })
-			if i < 0 {
-				t.Fatalf("no template %s", m.file)
-			}
-			f := &broken.Files[i]
-			before := f.Data
-			switch {
-			case m.gone:
-				broken.Files = slices.Delete(broken.Files, i, i+1)
-			case m.old == "":
-				f.Data = append(bytes.Clone(before), m.new...)
-			default:
-				f.Data = bytes.Replace(before, []byte(m.old), []byte(m.new), 1)
-				if bytes.Equal(f.Data, before) {
-					t.Fatalf("%s: no %q", m.file, m.old)
-				}
-			}
-			p := &prover{space{&broken}, whole.checker}
+			p := m.breaks(t, c, whole.checker)
 			small, failed := firstFailure(p, all)
 			if !failed {
 				t.Fatal("it passed")
@@ -262,4 +243,40 @@ func TestTheProofFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+// breaks returns a prover for which the template is broken.
+func (m mutant) breaks(t *testing.T, c *catalog.Catalog, checked *checker) *prover {
+	t.Helper()
+	if m.file == goMod { // which is no template
+		p := over(c, checked)
+		p.render = func(c *catalog.Catalog, s catalog.Selection) (tree.Tree, error) {
+			files, err := render.Render(c, s)
+			f := files[goMod]
+			f.Data = bytes.Replace(f.Data, []byte(m.old), []byte(m.new), 1)
+			files[goMod] = f
+			return files, err
+		}
+		return p
+	}
+	broken := *c
+	broken.Files = slices.Clone(c.Files)
+	i := slices.IndexFunc(broken.Files, func(f catalog.File) bool { return f.Path == m.file })
+	if i < 0 {
+		t.Fatalf("no template %s", m.file)
+	}
+	f := &broken.Files[i]
+	before := f.Data
+	switch {
+	case m.gone:
+		broken.Files = slices.Delete(broken.Files, i, i+1)
+	case m.old == "":
+		f.Data = append(bytes.Clone(before), m.new...)
+	default:
+		f.Data = bytes.Replace(before, []byte(m.old), []byte(m.new), 1)
+		if bytes.Equal(f.Data, before) {
+			t.Fatalf("%s: no %q", m.file, m.old)
+		}
+	}
+	return over(&broken, checked)
 }

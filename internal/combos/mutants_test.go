@@ -2,15 +2,18 @@ package combos
 
 const templatePrefix = template + "/"
 
-// mutants are ways to break a template, of the sorts that a change to one brings.
-var mutants = []struct {
+// A mutant is a way to break a template.
+type mutant struct {
 	name     string
 	file     string
 	old, new string // new is put at the end where there is no old
 	gone     bool   // the file is left out
 	want     string
 	smallest string
-}{
+}
+
+// mutants are of the sorts that a change to a template brings.
+var mutants = []mutant{
 	{name: "an import too few in one join", file: "cmd/service/sse_pubsub.go",
 		old: "\"" + templatePrefix + "internal/pubsub\"\n", want: "undefined: pubsub", smallest: "--with pubsub,sse"},
 	{name: "an import of a package that is not there", file: "cmd/service/main.go",
@@ -38,4 +41,16 @@ var mutants = []struct {
 	{name: "a syntax error in a file of production", file: "internal/upload/devs3/production.go", new: "\nfunc {\n", want: "expected"},
 	{name: "a wiring method that app.go calls and that has another name", file: "cmd/service/dlq_pubsub.go",
 		old: "setupDLQPubsub(", new: "setupDlqPubsub(", want: "setupDLQPubsub"},
+	{name: "a route that another pattern has", file: "cmd/service/retries.go",
+		old: `a.mux.Handle("`, new: `a.mux.Handle("GET /dlq", nil)
+		a.mux.Handle("`, want: "both retries and dlq have route GET /dlq", smallest: "--with database,workers,retries,dlq --set database=sqlite"},
+	{name: "a route that a mux can't have beside another one", file: "cmd/service/retries.go",
+		old: `a.mux.Handle("`, new: `a.mux.Handle("GET /jobs/{name}", nil)
+		a.mux.Handle("`, want: "both jobstatus and retries have route GET /jobs/{id}"},
+	{name: "a metric that another pattern has", file: "internal/sse/metrics.go",
+		old: `Name: "sse_clients"`, new: `Name: "pubsub_delivered_total"`, want: "both pubsub and sse have metric pubsub_delivered_total", smallest: "--with pubsub,sse"},
+	{name: "a table that another pattern has", file: "migrations/00500_upload_sqlite.sql",
+		old: "CREATE TABLE uploads", new: "CREATE TABLE dead_letters", want: "have table or index dead_letters"},
+	{name: "a wrong version", file: "go.mod",
+		old: "modernc.org/sqlite v1.", new: "modernc.org/sqlite v1.1", want: "go.mod: requires modernc.org/sqlite v1.1", smallest: "--with database --set database=sqlite"},
 }

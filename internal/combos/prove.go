@@ -1,6 +1,7 @@
 // Package combos proves that every selection of patterns and options is a
 // service that builds: rendered, formatted, type-checked and vetted with its
-// tests, in this process, over what the compiler exported once. A sample, another
+// tests, in this process, over what the compiler exported once, with no name that
+// two patterns want and no other version than it was checked with. A sample, another
 // at each commit, is given to the go command as well.
 package combos
 
@@ -15,7 +16,10 @@ import (
 
 	"github.com/seed-d146d9dc/scaffold/internal/catalog"
 	"github.com/seed-d146d9dc/scaffold/internal/render"
+	"github.com/seed-d146d9dc/scaffold/internal/tree"
 )
+
+const goMod = "go.mod"
 
 // tagSets are the build tags under which a service's own files differ.
 var tagSets = [][]string{nil, {"production"}, {"race"}}
@@ -24,6 +28,8 @@ var tagSets = [][]string{nil, {"production"}, {"race"}}
 type prover struct {
 	space
 	checker *checker
+	clashes []clash
+	render  func(*catalog.Catalog, catalog.Selection) (tree.Tree, error)
 }
 
 // newProver loads what the template service's packages import.
@@ -36,16 +42,21 @@ func newProver(ctx context.Context, c *catalog.Catalog) (*prover, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &prover{space{c}, newChecker(u)}, nil
+	return over(c, newChecker(u)), nil
+}
+
+// over returns a prover of c that has checked what the checker has.
+func over(c *catalog.Catalog, checked *checker) *prover {
+	return &prover{space{c}, checked, clashes(c), render.Render}
 }
 
 // prove reports why a selection is no service that builds.
 func (p *prover) prove(s catalog.Selection) error {
-	files, err := render.Render(p.catalog, s)
+	files, err := p.render(p.catalog, s)
 	if err != nil {
 		return err
 	}
-	return p.checker.check(s.Module, files, tagSets...)
+	return errors.Join(p.clashing(s), p.checker.universe.versions.check(files[goMod].Data), p.checker.check(s.Module, files, tagSets...))
 }
 
 // A failure is a selection that does not build.

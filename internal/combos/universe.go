@@ -10,10 +10,14 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
+
+	"github.com/seed-d146d9dc/scaffold/internal/gomod"
 )
 
 // template is where the template service's packages are.
@@ -23,19 +27,39 @@ const template = "github.com/seed-d146d9dc/scaffold/templates/service"
 // as the compiler exported them for the template service. It is for any number of
 // goroutines.
 type universe struct {
-	exports map[string]string // by import path
-	mu      sync.Mutex        // of the importer, which reads and remembers
-	from    types.ImporterFrom
+	exports  map[string]string // by import path
+	versions versions
+	mu       sync.Mutex // of the importer, which reads and remembers
+	from     types.ImporterFrom
+}
+
+// versions are those of the modules that the packages are of.
+type versions map[string]string
+
+// check reports a go.mod that requires another version of a module than the
+// packages are of: what was type-checked is not what will be built.
+func (v versions) check(mod []byte) error {
+	required, err := gomod.Required(mod)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, m := range slices.Sorted(maps.Keys(required)) {
+		if has, ok := v[m]; ok && has != required[m] {
+			errs = append(errs, fmt.Errorf("go.mod: requires %s %s, and was checked with %s", m, required[m], has))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // load has the go command compile what the template service imports, under all
 // options, and finds what it exports. Where that is in the build cache, it takes
 // about a second.
 func load(ctx context.Context, options ...string) (*universe, error) {
-	u := &universe{exports: make(map[string]string)}
+	u := &universe{exports: make(map[string]string), versions: make(versions)}
 	for _, tags := range append([]string{""}, options...) {
 		cmd := exec.CommandContext(ctx, "go", "list", "-export", "-deps", "-test", "-e=false",
-			"-json=ImportPath,Export", "-tags="+tags, template+"/...") // #nosec G204 -- tags of the catalog
+			"-json=ImportPath,Export,Module", "-tags="+tags, template+"/...") // #nosec G204 -- tags of the catalog
 		var failed bytes.Buffer
 		cmd.Stderr = &failed
 		out, err := cmd.Output()
@@ -43,7 +67,10 @@ func load(ctx context.Context, options ...string) (*universe, error) {
 			return nil, fmt.Errorf("go list -tags=%s: %w\n%s", tags, err, failed.Bytes())
 		}
 		for dec := json.NewDecoder(bytes.NewReader(out)); ; {
-			var p struct{ ImportPath, Export string }
+			var p struct {
+				ImportPath, Export string
+				Module             *struct{ Path, Version string }
+			}
 			if err := dec.Decode(&p); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
@@ -51,6 +78,9 @@ func load(ctx context.Context, options ...string) (*universe, error) {
 			}
 			if p.Export != "" && !strings.HasPrefix(p.ImportPath, template) && !strings.Contains(p.ImportPath, " ") {
 				u.exports[p.ImportPath] = p.Export
+				if p.Module != nil {
+					u.versions[p.Module.Path] = p.Module.Version
+				}
 			}
 		}
 	}

@@ -88,3 +88,16 @@ func GoVersion(data []byte) (string, error) {
 	}
 	return parsed.Go.Version, nil
 }
+
+// Required returns the versions that a go.mod file requires, by module path.
+func Required(data []byte) (map[string]string, error) {
+	parsed, err := modfile.ParseLax("go.mod", data, nil)
+	if err != nil {
+		return nil, err
+	}
+	versions := make(map[string]string, len(parsed.Require))
+	for _, r := range parsed.Require {
+		versions[r.Mod.Path] = r.Mod.Version
+	}
+	return versions, nil
+}
