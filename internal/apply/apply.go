@@ -130,7 +130,8 @@ func (a applier) apply(ctx context.Context, root string, changes []Change) error
 		return fmt.Errorf("%s: %w", root, err)
 	}
 	defer unlock()
-	f := fsys{root: at.root, hook: a.hook}
+	f := fsys{root: at.root, hook: a.hook, last: new(openDir)}
+	defer f.leave()
 	if at.missing == "" {
 		if _, err := recoverStage(f); err != nil {
 			return err

@@ -289,7 +289,7 @@ func commit(f fsys, steps []step, j *journal) error {
 	if j.Command != "" {
 		to = keptDir
 	}
-	if err := f.rename(stageDir, to); err != nil {
+	if err := f.move(stageDir, to); err != nil {
 		return failed(stageDir, err)
 	}
 	return nil

@@ -35,7 +35,7 @@ func create(ctx context.Context, f fsys, at place, changes []Change) error {
 	}
 	err := fill(ctx, f, stage, at.missing[len(at.first()):], changes)
 	if err == nil {
-		if err = f.rename(stage, at.first()); err == nil {
+		if err = f.move(stage, at.first()); err == nil {
 			return nil
 		}
 		err = failed(top, err)

@@ -19,6 +19,39 @@ type hook func(op, name string, after bool) error
 type fsys struct {
 	root *os.Root
 	hook hook
+	// last is the directory that was last looked at or written to: many files are
+	// in one, and each way there is a call for every name on it. nil keeps none.
+	last *openDir
+}
+
+type openDir struct {
+	path string
+	root *os.Root
+}
+
+// in returns a root from which the file of that name is made, and its name there.
+func (f fsys) in(name string) (*os.Root, string) {
+	if f.last == nil {
+		return f.root, name
+	}
+	dir, base := parent(name), path.Base(name)
+	if dir != f.last.path {
+		f.leave()
+		root, err := f.root.OpenRoot(dir)
+		if err != nil {
+			return f.root, name // which says what is wrong
+		}
+		*f.last = openDir{dir, root}
+	}
+	return f.last.root, base
+}
+
+// leave forgets the last directory: it may be another one soon, or be gone.
+func (f fsys) leave() {
+	if f.last != nil && f.last.root != nil {
+		_ = f.last.root.Close()
+		*f.last = openDir{}
+	}
 }
 
 func (f fsys) call(op, name string, do func() error) error {
@@ -35,7 +68,8 @@ func (f fsys) call(op, name string, do func() error) error {
 
 func (f fsys) lstat(name string) (info fs.FileInfo, err error) {
 	err = f.call("lstat", name, func() error {
-		info, err = f.root.Lstat(name)
+		root, base := f.in(name)
+		info, err = root.Lstat(base)
 		return err
 	})
 	return info, err
@@ -74,15 +108,24 @@ func (f fsys) link(from, to string) error {
 	return f.call("link", to, func() error { return f.root.Link(from, to) })
 }
 
+// rename moves a file.
 func (f fsys) rename(from, to string) error {
 	return f.call("rename", to, func() error { return f.root.Rename(from, to) })
 }
 
+// move moves a directory.
+func (f fsys) move(from, to string) error {
+	f.leave()
+	return f.rename(from, to)
+}
+
 func (f fsys) remove(name string) error {
+	f.leave()
 	return f.call("remove", name, func() error { return f.root.Remove(name) })
 }
 
 func (f fsys) removeAll(name string) error {
+	f.leave()
 	return f.call("removeall", name, func() error { return f.root.RemoveAll(name) })
 }
 
@@ -95,7 +138,8 @@ func (f fsys) chmod(name string, perm fs.FileMode) error {
 func (f fsys) write(name string, data []byte, perm fs.FileMode, exact bool) (err error) {
 	var file *os.File
 	err = f.call("create", name, func() error {
-		file, err = f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+		root, base := f.in(name)
+		file, err = root.OpenFile(base, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 		return err
 	})
 	if err != nil {

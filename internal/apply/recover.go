@@ -221,7 +221,7 @@ func settle(f fsys, kept bool) error {
 		return failed(undoDir, err)
 	}
 	if kept {
-		if err := f.rename(keptDir, undoDir); err != nil {
+		if err := f.move(keptDir, undoDir); err != nil {
 			return failed(keptDir, err)
 		}
 		return nil

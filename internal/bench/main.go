@@ -3,7 +3,8 @@
 //
 // For each command it prints the median and the 95th percentile of the wall
 // clock, the processor time, and scaffold's own part: the median less that of
-// `scaffold version`, which starts a process and does nothing. What runs again and
+// `scaffold version`, which starts a process and does nothing, and less that of
+// `git init` where scaffold calls it. What runs again and
 // again in a service's life is also measured in a repository of many other files,
 // with how many times as long it takes there. The last row is
 // what the disk takes: this process writes the files of a service with all
@@ -16,6 +17,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -73,6 +75,9 @@ type command struct {
 	// alone is the same command in the service alone, for one in a repository of
 	// many other files.
 	alone *command
+	// program is another program, of which a row's own part is not.
+	program string
+	calls   *command
 
 	wall, cpu []time.Duration
 }
@@ -160,10 +165,12 @@ func (b *bencher) commands(all []string, last string) []*command {
 	}
 	others := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == last })
 	nothing := func(string) error { return nil }
+	git := &command{name: "git init (git's own process)", prepare: nothing, program: "git", args: []string{"init", "--quiet"}}
 	commands := []*command{
 		{name: "version (an empty process)", prepare: nothing, args: []string{"version"}},
+		git,
 		{name: "new, all patterns", prepare: nothing, args: []string{"new", "service", "--no-git", "--with", strings.Join(all, ",")}},
-		{name: "new, all patterns, git init", prepare: nothing, args: []string{"new", "service", "--with", strings.Join(all, ",")}},
+		{name: "new, all patterns, git init", prepare: nothing, args: []string{"new", "service", "--with", strings.Join(all, ",")}, calls: git},
 		{name: "new, no pattern", prepare: nothing, args: []string{"new", "service", "--no-git", "--with", "none"}},
 		{name: "add " + last + " to all others", prepare: with(others), args: []string{"add", last}},
 		{name: "add all patterns to none", prepare: with([]string{"none"}), args: append([]string{"add"}, all...)},
@@ -222,7 +229,7 @@ func (b *bencher) run(c *command) (wall, cpu time.Duration, err error) {
 	if err := c.prepare(dir); err != nil {
 		return 0, 0, err
 	}
-	cmd := exec.CommandContext(b.ctx, b.program, c.args...) // #nosec G204 -- its own program
+	cmd := exec.CommandContext(b.ctx, cmp.Or(c.program, b.program), c.args...) // #nosec G204 -- its own program, or git
 	cmd.Dir = dir
 	start := time.Now()
 	err = cmd.Run()
@@ -280,7 +287,14 @@ func print(commands []*command, disk *command) (ok bool) {
 	for _, c := range commands {
 		p50 := percentile(c.wall, 50)
 		mark := ""
-		if own := p50 - empty; c.life && p50 > lifeLimit {
+		own := p50 - empty
+		if c.calls != nil {
+			own -= percentile(c.calls.wall, 50)
+		}
+		if c.program != "" {
+			own = 0
+		}
+		if c.life && p50 > lifeLimit {
 			ok, mark = false, fmt.Sprintf("  over %v", lifeLimit)
 		} else if !c.life && (p50 > limit || own > ownLimit) {
 			ok, mark = false, fmt.Sprintf("  over %v, of which %v of its own", limit, ownLimit)
@@ -292,7 +306,7 @@ func print(commands []*command, disk *command) (ok bool) {
 				ok, mark = false, mark+fmt.Sprintf(", over %.1f", crowded)
 			}
 		}
-		fmt.Printf("%-34s %9s %9s %9s %9s%s\n", c.name, ms(p50), ms(percentile(c.wall, 95)), ms(percentile(c.cpu, 50)), ms(p50-empty), mark)
+		fmt.Printf("%-34s %9s %9s %9s %9s%s\n", c.name, ms(p50), ms(percentile(c.wall, 95)), ms(percentile(c.cpu, 50)), ms(own), mark)
 	}
 	alone := percentile(disk.wall, 50)
 	fmt.Printf("%-34s %9s %9s\n", disk.name, ms(alone), ms(percentile(disk.wall, 95)))

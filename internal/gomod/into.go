@@ -124,6 +124,9 @@ func (in *Into) goLine(before, after *modfile.File) {
 	if version.Compare("go"+was, "go1.22") < 0 {
 		note += "; from 1.22 on, each turn of a for loop has variables of its own, and net/http's patterns take methods and wildcards"
 	}
+	if version.Compare("go"+was, "go1.24") < 0 {
+		note += "; from 1.24 on, go vet, which go test runs, refuses fmt.Printf(text) with no constant format"
+	}
 	in.Notes = append(in.Notes, note)
 }
 

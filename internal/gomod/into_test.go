@@ -70,7 +70,7 @@ func TestFinish(t *testing.T) {
 			theirs: "module acme.example/shop\n\ngo 1.20\n\nrequire (\n\tacme.example/a v1.1.0\n\tacme.example/b v1.5.0\n)\n",
 			merged: strings.Replace(patternsMod, "b v1.0.0", "b v1.5.0", 1),
 			notes: []string{
-				"go: 1.20 is raised to 1.26.0, which the patterns need; from 1.22 on, each turn of a for loop has variables of its own, and net/http's patterns take methods and wildcards",
+				"go: 1.20 is raised to 1.26.0, which the patterns need; from 1.22 on, each turn of a for loop has variables of its own, and net/http's patterns take methods and wildcards; from 1.24 on, go vet, which go test runs, refuses fmt.Printf(text) with no constant format",
 				"acme.example/a: v1.1.0 is raised to v1.2.0",
 				"acme.example/b: your v1.5.0 is kept, above the v1.0.0 that the patterns are tested with",
 				"new, indirect: 1 modules",

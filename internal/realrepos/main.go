@@ -38,8 +38,9 @@ var repos = []repo{
 	{"github.com/Shopify/toxiproxy/v2", "v2.5.0", ".", "api.go:ApiServer.Listen", []string{"./stream/...", "./collectors/..."}, false},
 	{"github.com/fsouza/fake-gcs-server", "v1.56.1", ".", "fakestorage/server.go:Server.buildMuxer", []string{"./internal/config/..."}, false},
 	{"github.com/tus/tusd/v2", "v2.9.1", "cmd/tusd", "cli/serve.go:Serve", []string{"./pkg/handler/...", "./pkg/memorylocker/..."}, false},
+	{"github.com/stripe/stripe-mock", "v0.203.0", ".", "main.go:main", []string{"./param/..."}, false},
 	{"github.com/smallstep/certificates", "v0.30.2", ".", "ca/ca.go:CA.Init", []string{"./api/read/...", "./errs/..."}, false},
-	{"github.com/distribution/distribution/v3", "v3.0.0", ".", "registry/api/v2/routes.go:RouterWithPrefix", []string{"./configuration/...", "./registry/api/..."}, false},
+	{"github.com/distribution/distribution/v3", "v3.1.2", ".", "registry/api/v2/routes.go:RouterWithPrefix", []string{"./configuration/...", "./registry/api/..."}, false},
 	{"github.com/ollama/ollama", "v0.17.4", ".", "server/routes.go:Server.GenerateRoutes", []string{"./api/..."}, true},
 }
 
