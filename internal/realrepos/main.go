@@ -30,18 +30,16 @@ type repo struct {
 	dir             string   // the folder that is added to
 	wire            string   // FILE:FUNC
 	tests           []string // packages whose tests are cheap and need no server
-	cgo             bool     // it does not build without a C compiler
 }
 
 var repos = []repo{
-	{"github.com/mccutchen/go-httpbin/v2", "v2.26.0", ".", "httpbin/httpbin.go:HTTPBin.Handler", []string{"./httpbin/digest/..."}, false},
-	{"github.com/Shopify/toxiproxy/v2", "v2.5.0", ".", "api.go:ApiServer.Listen", []string{"./stream/...", "./collectors/..."}, false},
-	{"github.com/fsouza/fake-gcs-server", "v1.56.1", ".", "fakestorage/server.go:Server.buildMuxer", []string{"./internal/config/..."}, false},
-	{"github.com/tus/tusd/v2", "v2.9.1", "cmd/tusd", "cli/serve.go:Serve", []string{"./pkg/handler/...", "./pkg/memorylocker/..."}, false},
-	{"github.com/stripe/stripe-mock", "v0.203.0", ".", "main.go:main", []string{"./param/..."}, false},
-	{"github.com/smallstep/certificates", "v0.30.2", ".", "ca/ca.go:CA.Init", []string{"./api/read/...", "./errs/..."}, false},
-	{"github.com/distribution/distribution/v3", "v3.1.2", ".", "registry/api/v2/routes.go:RouterWithPrefix", []string{"./configuration/...", "./registry/api/..."}, false},
-	{"github.com/ollama/ollama", "v0.17.4", ".", "server/routes.go:Server.GenerateRoutes", []string{"./api/..."}, true},
+	{"github.com/mccutchen/go-httpbin/v2", "v2.26.0", ".", "httpbin/httpbin.go:HTTPBin.Handler", []string{"./httpbin/digest/..."}},
+	{"github.com/Shopify/toxiproxy/v2", "v2.5.0", ".", "api.go:ApiServer.Listen", []string{"./stream/...", "./collectors/..."}},
+	{"github.com/fsouza/fake-gcs-server", "v1.56.1", ".", "fakestorage/server.go:Server.buildMuxer", []string{"./internal/config/..."}},
+	{"github.com/tus/tusd/v2", "v2.9.1", "cmd/tusd", "cli/serve.go:Serve", []string{"./pkg/handler/...", "./pkg/memorylocker/..."}},
+	{"github.com/stripe/stripe-mock", "v0.203.0", ".", "main.go:main", []string{"./param/..."}},
+	{"github.com/smallstep/certificates", "v0.30.2", ".", "ca/ca.go:CA.Init", []string{"./api/read/...", "./errs/..."}},
+	{"github.com/distribution/distribution/v3", "v3.1.2", ".", "registry/api/v2/routes.go:RouterWithPrefix", []string{"./configuration/...", "./registry/api/..."}},
 }
 
 func main() {
@@ -62,7 +60,7 @@ func run(ctx context.Context, chosen []string, out, log io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	t := &trial{cgo: "CGO_ENABLED=0", tmp: tmp, scaffold: filepath.Join(tmp, "scaffold"), log: log}
+	t := &trial{tmp: tmp, scaffold: filepath.Join(tmp, "scaffold"), log: log}
 	if _, err := t.do(ctx, ".", "go", "build", "-o", t.scaffold, "./cmd/scaffold"); err != nil {
 		return err
 	}
@@ -108,7 +106,6 @@ type trial struct {
 	tmp, scaffold string
 	patterns      []string
 	log           io.Writer
-	cgo           string // the variable that says whether there is a C compiler
 }
 
 // A row is what was seen of one service.
@@ -213,10 +210,6 @@ func (t *trial) try(ctx context.Context, r repo) (row, error) {
 // fetch copies a service out of the module cache.
 func (t *trial) fetch(ctx context.Context, r repo) (string, error) {
 	t.say("%s@%s", r.module, r.version)
-	t.cgo = "CGO_ENABLED=0"
-	if r.cgo {
-		t.cgo = "CGO_ENABLED=1"
-	}
 	text, err := t.do(ctx, t.tmp, "go", "mod", "download", "-json", r.module+"@"+r.version)
 	if err != nil {
 		return "", err
@@ -311,7 +304,7 @@ func (t *trial) say(format string, args ...any) {
 func (t *trial) do(ctx context.Context, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the commands are in this file
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOTOOLCHAIN=local", t.cgo)
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
