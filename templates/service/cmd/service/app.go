@@ -7,6 +7,7 @@ import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/retries"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/sse"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/synchronous"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/upload"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers"
 )
@@ -19,14 +20,15 @@ const name = "service"
 type App struct {
 	host
 
-	database  *database.Pool
-	pubsub    *pubsub.Bus
-	sse       *sse.Hub
-	workers   *workers.Pool
-	jobstatus *jobstatus.Board
-	retries   *retries.Retries
-	dlq       *dlq.Queue
-	upload    *upload.Uploads
+	database    *database.Pool
+	pubsub      *pubsub.Bus
+	sse         *sse.Hub
+	synchronous *synchronous.Gate
+	workers     *workers.Pool
+	jobstatus   *jobstatus.Board
+	retries     *retries.Retries
+	dlq         *dlq.Queue
+	upload      *upload.Uploads
 }
 
 // parts lists the service's parts in the order in which they are set up; they
@@ -37,6 +39,7 @@ func (a *App) parts() []part {
 		{"pubsub", a.setupPubsub},
 		{"sse", a.setupSSE},
 		{"sse_pubsub", a.setupSSEPubsub},
+		{"synchronous", a.setupSynchronous},
 		{"workers", a.setupWorkers},
 		{"jobstatus", a.setupJobstatus},
 		{"retries", a.setupRetries},
