@@ -7,6 +7,7 @@ import (
 	"example.com/everything/internal/pubsub"
 	"example.com/everything/internal/retries"
 	"example.com/everything/internal/sse"
+	"example.com/everything/internal/synchronous"
 	"example.com/everything/internal/upload"
 	"example.com/everything/internal/workers"
 )
@@ -19,14 +20,15 @@ const name = "everything"
 type App struct {
 	host
 
-	database  *database.Pool
-	pubsub    *pubsub.Bus
-	sse       *sse.Hub
-	workers   *workers.Pool
-	jobstatus *jobstatus.Board
-	retries   *retries.Retries
-	dlq       *dlq.Queue
-	upload    *upload.Uploads
+	database    *database.Pool
+	pubsub      *pubsub.Bus
+	sse         *sse.Hub
+	synchronous *synchronous.Gate
+	workers     *workers.Pool
+	jobstatus   *jobstatus.Board
+	retries     *retries.Retries
+	dlq         *dlq.Queue
+	upload      *upload.Uploads
 }
 
 // parts lists the service's parts in the order in which they are set up; they
@@ -37,6 +39,7 @@ func (a *App) parts() []part {
 		{"pubsub", a.setupPubsub},
 		{"sse", a.setupSSE},
 		{"sse_pubsub", a.setupSSEPubsub},
+		{"synchronous", a.setupSynchronous},
 		{"workers", a.setupWorkers},
 		{"jobstatus", a.setupJobstatus},
 		{"retries", a.setupRetries},

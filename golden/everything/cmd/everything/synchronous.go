@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+
+	"example.com/everything/internal/database"
+	"example.com/everything/internal/httpapi"
+	"example.com/everything/internal/server"
+	"example.com/everything/internal/setting"
+	"example.com/everything/internal/synchronous"
+	"example.com/everything/internal/synchronous/shipping"
+)
+
+// setupSynchronous builds the gate for work that callers wait for, and an example
+// behind it: what it costs to send a parcel.
+func (a *App) setupSynchronous(s *settings) start {
+	config := loadConfig[synchronous.Config](s)
+	serverConfig := loadConfig[server.Config](s)
+	s.refuseTogether(setting.Within("SYNCHRONOUS_TIMEOUT", config.Timeout, "HTTP_WRITE_TIMEOUT", serverConfig.WriteTimeout,
+		"or the connection is closed before the answer"))
+	s.refuseTogether(setting.Within("SYNCHRONOUS_TIMEOUT", config.Timeout, "HTTP_CLOSE_TIMEOUT", serverConfig.CloseTimeout,
+		"or work is cut off when the service stops"))
+	return func(context.Context) error {
+		a.synchronous = synchronous.New(config, a.metrics, a.tracing)
+		a.mux.Handle("GET /shipping/quote", httpapi.Handler(a.getShippingQuote))
+		return nil
+	}
+}
+
+var shippingZone = regexp.MustCompile(`^[a-z]{1,32}$`)
+
+func (a *App) getShippingQuote(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	zone := query.Get("zone")
+	if !shippingZone.MatchString(zone) {
+		return httpapi.NewProblem(http.StatusBadRequest, "zone: must be 1 to 32 letters a-z.")
+	}
+	grams, err := strconv.ParseInt(query.Get("grams"), 10, 64)
+	if err != nil || grams < 1 {
+		return httpapi.NewProblem(http.StatusBadRequest, "grams: must be a whole number of 1 or more.")
+	}
+	var quote shipping.Quote
+	err = a.synchronous.Do(r.Context(), "quote", func(ctx context.Context) (err error) {
+		quote, err = shipping.Find(ctx, a.database, zone, grams)
+		return err
+	})
+	switch {
+	case errors.Is(err, shipping.ErrNoRate):
+		return httpapi.NewProblem(http.StatusNotFound, fmt.Sprintf("No parcel of %d g is taken to %q.", grams, zone))
+	case database.IsOutage(err) && !errors.Is(err, synchronous.ErrTimeout):
+		return errors.Join(httpapi.NewProblem(http.StatusServiceUnavailable, "The database does not answer; try again later."), err)
+	case err != nil:
+		return err
+	}
+	httpapi.WriteJSON(w, r, http.StatusOK, quote)
+	return nil
+}
