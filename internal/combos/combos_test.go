@@ -29,6 +29,9 @@ const (
 	tested  = 1
 )
 
+// drawn is how many selections are drawn by the commit.
+const drawn = 150
+
 func loadCatalog(t testing.TB) *catalog.Catalog {
 	t.Helper()
 	c, err := catalog.Load(templates.FS)
@@ -46,10 +49,7 @@ func TestEverySelectionBuilds(t *testing.T) {
 		t.Fatal(err)
 	}
 	loaded := time.Since(start)
-	all, err := p.selections()
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := everySelection(t, p.space)
 	failures := p.proveAll(all)
 	t.Logf("%d selections, %d failures, %.1f s (%.1f s of them to load what they import)",
 		len(all), len(failures), time.Since(start).Seconds(), loaded.Seconds())
@@ -69,10 +69,7 @@ func TestEverySelectionBuilds(t *testing.T) {
 func TestSampleBuildsWithGo(t *testing.T) {
 	t.Parallel()
 	c := loadCatalog(t)
-	all, err := space{c}.selections()
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := everySelection(t, space{c})
 	for _, i := range sample(t, len(all)) {
 		s := all[i]
 		t.Run(strings.ReplaceAll(describe(s), " ", ""), func(t *testing.T) {
@@ -86,39 +83,60 @@ func TestSampleBuildsWithGo(t *testing.T) {
 func TestSamplePassesItsTests(t *testing.T) {
 	t.Parallel()
 	c := loadCatalog(t)
-	all, err := space{c}.selections()
-	if err != nil {
-		t.Fatal(err)
-	}
-	drawn := sample(t, len(all))
-	for _, i := range drawn[2:min(2+tested, len(drawn))] {
+	all := everySelection(t, space{c})
+	picked := sample(t, len(all))
+	for _, i := range picked[2:min(2+tested, len(picked))] {
 		t.Run(strings.ReplaceAll(describe(all[i]), " ", ""), func(t *testing.T) {
 			runGo(t, c, all[i], test)
 		})
 	}
 }
 
-// sample draws those of n selections that the go command is given: the first, the
-// last, and some by the commit.
-func sample(t testing.TB, n int) []int {
+// everySelection returns those that are proved at each commit, and others, drawn
+// by the commit, of a catalog that has too many to prove each.
+func everySelection(t testing.TB, s space) []catalog.Selection {
 	t.Helper()
-	seed := fnv.New64a()
+	all, err := s.selections()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.catalog.Patterns) <= whole {
+		return all
+	}
+	others, err := s.random(drawn, seed(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(all, others...)
+}
+
+// seed is what is drawn by: the commit.
+func seed(t testing.TB) uint64 {
+	t.Helper()
 	head, err := exec.CommandContext(t.Context(), "git", "rev-parse", "HEAD").Output()
 	if err != nil {
-		t.Logf("no commit to draw a sample by: %v", err)
+		t.Logf("no commit to draw by: %v", err)
 	}
-	_, _ = seed.Write(head) // never fails
-	t.Logf("the sample is that of commit %s", head)
-	drawn := []int{0, n - 1}
-	for _, i := range rand.New(rand.NewPCG(seed.Sum64(), 0)).Perm(n) {
-		if len(drawn) == sampled+2 && !*byGo {
+	t.Logf("what is drawn is drawn by commit %s", head)
+	hash := fnv.New64a()
+	_, _ = hash.Write(head) // never fails
+	return hash.Sum64()
+}
+
+// sample draws those of n selections that the go command is given: the first, the
+// second, which is everything, and some of all.
+func sample(t testing.TB, n int) []int {
+	t.Helper()
+	sample := []int{0, 1}
+	for _, i := range rand.New(rand.NewPCG(seed(t), 0)).Perm(n) { // #nosec G404 -- what is drawn can be drawn again
+		if len(sample) == sampled+2 && !*byGo {
 			break
 		}
-		if i != 0 && i != n-1 {
-			drawn = append(drawn, i)
+		if i > 1 {
+			sample = append(sample, i)
 		}
 	}
-	return drawn
+	return sample
 }
 
 // What the go command is asked of a selection. Linking is most of a build; the

@@ -78,6 +78,33 @@ func (s space) selections() ([]catalog.Selection, error) {
 	return all, nil
 }
 
+// random returns up to n other selections: of each size as many, since most of all
+// subsets are about half of the catalog. The same seed draws the same.
+func (s space) random(n int, seed uint64) ([]catalog.Selection, error) {
+	random := rand.New(rand.NewPCG(seed, 0)) // #nosec G404 -- what is drawn can be drawn again
+	names := make([]string, len(s.catalog.Patterns))
+	for i, p := range s.catalog.Patterns {
+		names[i] = p.Name
+	}
+	var all []catalog.Selection
+	for range n {
+		size := 1 + random.IntN(len(names))
+		random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		base, _, err := s.catalog.Resolve(names[:size], nil)
+		if err != nil {
+			continue // they conflict, which is refused
+		}
+		choices := s.combinations(base)
+		selection, _, err := s.catalog.Resolve(names[:size], choices[random.IntN(len(choices))])
+		if err != nil {
+			return nil, err
+		}
+		selection.Name, selection.Module = serviceName, serviceModule
+		all = append(all, selection)
+	}
+	return all, nil
+}
+
 func pick(names []string, ok func(int) bool) []string {
 	var picked []string
 	for i, name := range names {
