@@ -9,6 +9,7 @@ import (
 	"example.com/everything/internal/sse"
 	"example.com/everything/internal/synchronous"
 	"example.com/everything/internal/upload"
+	"example.com/everything/internal/websocket"
 	"example.com/everything/internal/workers"
 )
 
@@ -23,6 +24,7 @@ type App struct {
 	database    *database.Pool
 	pubsub      *pubsub.Bus
 	sse         *sse.Hub
+	websocket   *websocket.Hub
 	synchronous *synchronous.Gate
 	workers     *workers.Pool
 	jobstatus   *jobstatus.Board
@@ -39,6 +41,8 @@ func (a *App) parts() []part {
 		{"pubsub", a.setupPubsub},
 		{"sse", a.setupSSE},
 		{"sse_pubsub", a.setupSSEPubsub},
+		{"websocket", a.setupWebSocket},
+		{"websocket_pubsub", a.setupWebSocketPubsub},
 		{"synchronous", a.setupSynchronous},
 		{"workers", a.setupWorkers},
 		{"jobstatus", a.setupJobstatus},

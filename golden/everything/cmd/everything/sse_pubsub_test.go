@@ -87,13 +87,13 @@ func TestSSEResumesAfterAKill(t *testing.T) {
 
 // What the limits have taken away can't be replayed: the client is told.
 func TestSSEResetsWhereTheStreamBegins(t *testing.T) {
-	s := startService(t, map[string]string{"SSE_WINDOW_EVENTS": "2", "PUBSUB_MAX_BYTES": "20000", "PUBSUB_MAX_MESSAGE_BYTES": "10000", "SSE_MAX_EVENT_BYTES": "9000"})
+	s := startService(t, map[string]string{"SSE_WINDOW_EVENTS": "2", "PUBSUB_MAX_BYTES": "40000", "PUBSUB_MAX_MESSAGE_BYTES": "20000"})
 	stream := ssetest.Open(t, s.URL+"/orders/42/events", "")
 	if err := stream.Position(); err != nil {
 		t.Fatal(err)
 	}
 	stream.Close()
-	for i := range 200 {
+	for i := range 600 {
 		sseSetStatus(t, s.URL, "42", fmt.Sprintf("step %d", i))
 	}
 	again := ssetest.Open(t, s.URL+"/orders/42/events", stream.LastID)
@@ -104,7 +104,7 @@ func TestSSEResetsWhereTheStreamBegins(t *testing.T) {
 	mustEqual(t, "the event's type", e.Type, "reset")
 	mustEqual(t, "the event", e.Data, `{"reason":"expired"}`)
 	sseSetStatus(t, s.URL, "42", "the next")
-	for e.Data != `{"status":"the next"}` { // the last of the 200 may still have been on their way
+	for e.Data != `{"status":"the next"}` { // the last of the 600 may still have been on their way
 		if e, err = again.Next(); err != nil || e.Type != "status" {
 			t.Fatalf("got %+v, %v", e, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/sse"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/synchronous"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/upload"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/websocket"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers"
 )
 
@@ -23,6 +24,7 @@ type App struct {
 	database    *database.Pool
 	pubsub      *pubsub.Bus
 	sse         *sse.Hub
+	websocket   *websocket.Hub
 	synchronous *synchronous.Gate
 	workers     *workers.Pool
 	jobstatus   *jobstatus.Board
@@ -39,6 +41,8 @@ func (a *App) parts() []part {
 		{"pubsub", a.setupPubsub},
 		{"sse", a.setupSSE},
 		{"sse_pubsub", a.setupSSEPubsub},
+		{"websocket", a.setupWebSocket},
+		{"websocket_pubsub", a.setupWebSocketPubsub},
 		{"synchronous", a.setupSynchronous},
 		{"workers", a.setupWorkers},
 		{"jobstatus", a.setupJobstatus},

@@ -71,7 +71,10 @@ func TestSSERoutes(t *testing.T) {
 
 // The whole service's timeouts, middleware and shutdown around a stream.
 func TestSSEStream(t *testing.T) {
-	s := startService(t, map[string]string{"HTTP_READ_TIMEOUT": "1s", "HTTP_WRITE_TIMEOUT": "1s", "SSE_HEARTBEAT": "50ms"})
+	s := startService(t, map[string]string{
+		"HTTP_READ_TIMEOUT": "1s", "HTTP_WRITE_TIMEOUT": "1s", "SSE_HEARTBEAT": "50ms",
+		"SYNCHRONOUS_TIMEOUT": "1s", // must not be more, where that part is there
+	})
 	stream := ssetest.Open(t, s.URL+"/orders/42/events", "")
 	for begin := time.Now(); time.Since(begin) < 1500*time.Millisecond; {
 		sseSetStatus(t, s.URL, "1", "moves the position")

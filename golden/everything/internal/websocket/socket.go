@@ -1,0 +1,486 @@
+package websocket
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+
+	"example.com/everything/internal/httpapi"
+)
+
+// A Receiver is called with what a client sends, one message at a time, and
+// returns the id of the message that it became in the room, if it did. The
+// client is told of an error that is or wraps a [httpapi.Problem] below 500; of
+// any other only that the message could not be taken.
+type Receiver func(ctx context.Context, data json.RawMessage) (id string, err error)
+
+// Serve upgrades the request to a socket in the room, and returns when that is
+// closed. It returns a [httpapi.Problem] where it can't be opened: 403 to a page
+// of another origin, 426 to what is no upgrade, 503 when there are too many.
+//
+// The client gets each message of the room from now on or, where the query has
+// a resume token, from there on: the id of the last frame that it has. Where not
+// everything since can be given, it gets a frame "reset" first: it has to read
+// anew what it shows.
+func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, room string, receive Receiver) error {
+	if err := h.allow(w, r); err != nil {
+		return err
+	}
+	s := &socket{
+		hub:     h,
+		client:  &client{room: room, wake: make(chan struct{}, 1)},
+		receive: receive,
+		limiter: rate.NewLimiter(rate.Limit(h.config.Rate), h.config.Burst),
+		read:    make(chan struct{}),
+	}
+	if refused := h.admit(s); refused != "" {
+		h.metrics.refused.WithLabelValues(refused).Inc()
+		problem := httpapi.NewProblem(http.StatusServiceUnavailable, "No socket is free; try again later.")
+		problem.RetryAfter = h.retry()
+		return problem
+	}
+	defer h.dismiss(s)
+	// Who may open a socket was decided by allow, by the rule that all routes go by.
+	conn, err := websocket.Accept(&hijacker{ResponseWriter: w, socket: s}, r, &websocket.AcceptOptions{
+		InsecureSkipVerify: true,
+		OnPingReceived:     s.pinged,
+	})
+	if err != nil { // and it has answered
+		h.metrics.refused.WithLabelValues(refuseHandshake).Inc()
+		h.log.DebugContext(r.Context(), "socket: no handshake", "error", err)
+		return nil
+	}
+	s.conn = conn
+	s.run(r.Context(), r.URL.Query().Get("resume"))
+	return nil
+}
+
+// allow refuses the pages of other origins, which browsers let open a socket
+// with the user's cookies (RFC 6455, section 10.2), and what asks for none.
+func (h *Hub) allow(w http.ResponseWriter, r *http.Request) error {
+	checked := *r
+	checked.Method = http.MethodPost // the protection lets every GET pass
+	if err := h.protection.Check(&checked); err != nil {
+		h.metrics.refused.WithLabelValues(refuseOrigin).Inc()
+		return httpapi.NewProblem(http.StatusForbidden, "A web page of another origin may not do this.")
+	}
+	if !strings.Contains(strings.ToLower(r.Header.Get("Upgrade")), "websocket") {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		return httpapi.NewProblem(http.StatusUpgradeRequired, "This is a WebSocket: ask for an upgrade.")
+	}
+	return nil
+}
+
+// A hijacker keeps the connection at hand that the socket is on: its deadlines
+// cost less than a context for each write, and closing it ends everything.
+type hijacker struct {
+	http.ResponseWriter
+	socket *socket
+}
+
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffers, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	s := h.socket
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.raw = conn
+	if s.hub.cut {
+		s.cut()
+	}
+	return conn, buffers, nil
+}
+
+// A socket serves one client. One goroutine writes, another reads; while a ping
+// is not answered there is a third.
+type socket struct {
+	hub     *Hub
+	client  *client
+	receive Receiver
+	limiter *rate.Limiter
+	conn    *websocket.Conn
+	raw     net.Conn // set under hub.mu
+	stop    context.CancelFunc
+	read    chan struct{} // closed once nothing more is read
+	also    sync.WaitGroup
+	// told is the last position that the client has heard of.
+	told position
+}
+
+// cut closes the connection, with no word to the client. The caller holds
+// hub.mu, or is the socket itself.
+func (s *socket) cut() {
+	if s.raw != nil {
+		_ = s.raw.Close() // it may be closed already
+	}
+}
+
+// run serves the client until the socket is closed.
+func (s *socket) run(ctx context.Context, token string) {
+	ctx, s.stop = context.WithCancel(ctx)
+	defer s.stop()
+	s.conn.SetReadLimit(int64(s.hub.config.MaxMessageBytes))
+	s.also.Go(func() {
+		defer close(s.read)
+		s.client.end(s.receiveAll(ctx))
+	})
+
+	result, ended := s.welcome(ctx, token)
+	if ended == "" {
+		ended = s.catchUp(ctx, &result)
+	}
+	if result != "" {
+		s.hub.metrics.resumed.WithLabelValues(result).Inc()
+	}
+	if ended == "" {
+		ended = s.live(ctx)
+	}
+	ended = s.client.endedBy(ended)
+	s.client.end(ended)
+	s.stop() // what is being taken is not waited for
+	s.close(ended)
+	s.also.Wait()
+	s.hub.metrics.closed.WithLabelValues(ended).Inc()
+}
+
+// A farewell is what a client is told when its socket is closed (RFC 6455,
+// section 7.4, and IANA's registry).
+type farewell struct {
+	code   websocket.StatusCode
+	reason string
+}
+
+var farewells = map[string]farewell{
+	// The registry's 1013 means overload, and not to come back until a person
+	// asks for it. This client is to come back at once: that leaves 1008, which
+	// is for what no other code fits.
+	endSlow:     {websocket.StatusPolicyViolation, "slow: come back with the resume token"},
+	endRate:     {websocket.StatusPolicyViolation, "rate: too many messages"},
+	endTooLarge: {websocket.StatusMessageTooBig, "too large"},
+	endBinary:   {websocket.StatusUnsupportedData, "send text"},
+	endInvalid:  {websocket.StatusInvalidFramePayloadData, "send JSON"},
+	endProtocol: {websocket.StatusProtocolError, ""},
+	// 1001, going away, would say that the service is no more.
+	endDrained: {websocket.StatusServiceRestart, "restart: come back with the resume token"},
+	endBroken:  {websocket.StatusInternalError, "come back with the resume token"},
+}
+
+// close tells the client why, waits for its answer for as long as that may
+// take, and closes the connection.
+func (s *socket) close(ended string) {
+	timer := time.AfterFunc(s.hub.config.CloseTimeout, s.cut)
+	defer timer.Stop()
+	bye, ok := farewells[ended]
+	if !ok { // there is no one to tell
+		s.cut()
+		_ = s.conn.CloseNow() // it may be closed already
+		return
+	}
+	_ = s.raw.SetWriteDeadline(time.Now().Add(s.hub.config.WriteTimeout)) // fails where it is closed
+	_ = s.conn.Close(bye.code, bye.reason)                                // says how the client took it
+}
+
+// receiveAll hands over what the client sends, until the socket is to be
+// closed, and returns why.
+func (s *socket) receiveAll(ctx context.Context) (ended string) {
+	// The context of a read would cut the connection, and with it the words of
+	// farewell.
+	unbound := context.WithoutCancel(ctx)
+	for {
+		kind, data, err := s.conn.Read(unbound)
+		switch {
+		case err != nil:
+			return readEnded(err)
+		case ctx.Err() != nil:
+			return endGone
+		case !s.limiter.Allow():
+			return endRate
+		case kind != websocket.MessageText:
+			return endBinary
+		case !utf8.Valid(data) || !json.Valid(data):
+			return endInvalid
+		}
+		s.answer(ctx, data)
+	}
+}
+
+func readEnded(err error) string {
+	var broken *net.OpError
+	switch {
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		return endTooLarge
+	case websocket.CloseStatus(err) != -1, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, net.ErrClosed), errors.As(err, &broken):
+		return endGone
+	}
+	return endProtocol
+}
+
+// pinged lets a client's ping be answered. It counts as a message: each is
+// work too.
+func (s *socket) pinged(context.Context, []byte) bool {
+	if s.limiter.Allow() {
+		return true
+	}
+	s.client.end(endRate)
+	return false
+}
+
+const maxRef = 64 // bytes
+
+// answer takes a message, and tells the client what became of it.
+func (s *socket) answer(ctx context.Context, data []byte) {
+	var in incoming
+	reply, result := note{Type: typeError}, receivedRefused
+	if err := json.Unmarshal(data, &in); err != nil || len(in.Data) == 0 || len(in.Ref) > maxRef {
+		reply.Status, reply.Detail = http.StatusBadRequest, `Send {"ref": "your name for it", "data": the message}; ref may be left out.`
+	} else {
+		reply, result = s.hand(ctx, in)
+	}
+	s.hub.metrics.received.WithLabelValues(result).Inc()
+	if reply.Type == typeError || in.Ref != "" {
+		s.client.offer(&frame{wire: reply.encode()}, s.hub.config.QueueMessages)
+	}
+}
+
+func (s *socket) hand(ctx context.Context, in incoming) (note, string) {
+	id, err := s.receive(ctx, in.Data)
+	var problem *httpapi.Problem
+	switch {
+	case err == nil:
+		return note{Type: typeAccepted, Ref: in.Ref, Message: id}, receivedAccepted
+	case errors.As(err, &problem) && problem.Status < http.StatusInternalServerError:
+		return note{Type: typeError, Ref: in.Ref, Status: problem.Status, Detail: problem.Error()}, receivedRefused
+	}
+	if ctx.Err() == nil {
+		s.hub.log.WarnContext(ctx, "socket: a message could not be taken", "error", err)
+	}
+	return note{Type: typeError, Ref: in.Ref, Status: http.StatusServiceUnavailable, Detail: "The message could not be taken; try again later."}, receivedFailed
+}
+
+// welcome tells the client where it stands. It returns what becomes of its
+// resume token, "" where it has none.
+func (s *socket) welcome(ctx context.Context, token string) (result, ended string) {
+	s.client.at = s.hub.position()
+	hello := note{Type: typeWelcome, ID: s.client.at.String(), RetryMS: s.hub.retry().Milliseconds()}
+	if token == "" {
+		return "", s.writeNote(hello)
+	}
+	last, ok := parsePosition(token)
+	ok = ok && last.epoch == s.client.at.epoch
+	if ok && last.seq > s.client.at.seq {
+		// The client was with an instance that is ahead of this one, unless its
+		// token is made up.
+		var err error
+		if ok, err = s.hub.record.holds(ctx, last.seq); err != nil {
+			return "", s.broken(ctx, err)
+		}
+	}
+	if !ok {
+		return resumeUnknown, s.reset(hello, resumeUnknown)
+	}
+	s.client.at = last
+	hello.ID = last.String()
+	return resumeReplayed, s.writeNote(hello)
+}
+
+// reset greets the client where it has not been greeted yet, and moves it to
+// where the hub stands.
+func (s *socket) reset(hello note, reason string) (ended string) {
+	if hello.Type != "" {
+		if ended := s.writeNote(hello); ended != "" {
+			return ended
+		}
+	}
+	s.client.at = s.hub.position()
+	return s.writeNote(note{Type: typeReset, ID: s.client.at.String(), Reason: reason})
+}
+
+func (s *socket) broken(ctx context.Context, err error) string {
+	if s.interrupted() == "" {
+		s.hub.log.WarnContext(ctx, "socket: missed messages can't be read", "error", err)
+	}
+	return endBroken
+}
+
+// catchUp writes what the client has missed, until nothing is left and it is in
+// the room for what comes. It writes in small steps: a long replay takes no more
+// memory than a short one.
+func (s *socket) catchUp(ctx context.Context, result *string) (ended string) {
+	frames := make([]*frame, 0, 32)
+	for {
+		if ended := s.interrupted(); ended != "" {
+			return ended
+		}
+		step, live, floor, err := s.hub.catchUp(s.client, frames)
+		switch {
+		case errors.Is(err, errExpired):
+			ended = s.replay(ctx, floor, result)
+		case err != nil:
+			ended = endBroken
+		case live:
+			return ""
+		default:
+			ended = s.writeFrames(step)
+		}
+		if ended != "" {
+			return ended
+		}
+	}
+}
+
+// replay writes what has left the window out of the record, up to floor, or
+// resets the client where the record no longer has it either.
+func (s *socket) replay(ctx context.Context, floor uint64, result *string) (ended string) {
+	err := s.hub.record.read(ctx, s.client.room, s.client.at.seq, floor, func(f *frame) error {
+		if ended = s.interrupted(); ended == "" {
+			ended = s.writeFrames([]*frame{f})
+		}
+		if ended != "" {
+			return errBroken
+		}
+		return nil
+	})
+	switch {
+	case ended != "":
+		return ended
+	case errors.Is(err, errExpired):
+		if *result != "" {
+			*result = resumeExpired
+		}
+		return s.reset(note{}, resumeExpired)
+	case err != nil:
+		return s.broken(ctx, err)
+	}
+	s.client.at.seq = floor
+	return ""
+}
+
+func (s *socket) interrupted() (ended string) {
+	select {
+	case <-s.hub.drain:
+		return endDrained
+	default:
+		return s.client.endedBy("")
+	}
+}
+
+// live writes what arrives in the client's queue, and asks now and then whether
+// the client is alive.
+func (s *socket) live(ctx context.Context) (ended string) {
+	ping := time.NewTicker(s.hub.config.PingInterval)
+	defer ping.Stop()
+	asking := make(chan struct{}, 1) // one ping at a time
+	var frames []*frame
+	for ended == "" {
+		select {
+		case <-s.hub.drain:
+			// What is in the queue is still sent: it was there first.
+			frames, ended = s.empty(frames)
+			if ended == "" {
+				ended = endDrained
+			}
+		case <-s.client.wake:
+			frames, ended = s.empty(frames)
+		case <-ping.C:
+			// The position keeps the client near the end although its room is
+			// quiet, or other rooms would push it out of the window.
+			if at := s.hub.idle(s.client); at != s.told {
+				ended = s.writeNote(note{Type: typePosition, ID: at.String()})
+			}
+			s.ask(ctx, asking)
+		}
+	}
+	return ended
+}
+
+// ask sends a ping, and has the socket closed where it is not answered in time.
+func (s *socket) ask(ctx context.Context, asking chan struct{}) {
+	select {
+	case asking <- struct{}{}:
+	default:
+		return // the last one is still under way
+	}
+	s.also.Go(func() {
+		defer func() { <-asking }()
+		// It ends with the connection: a context that ends while the ping is
+		// written would cut that.
+		answered, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.hub.config.PongTimeout)
+		defer cancel()
+		if err := s.conn.Ping(answered); errors.Is(err, context.DeadlineExceeded) {
+			s.client.end(endSilent)
+		}
+	})
+}
+
+// empty writes what is in the client's queue. What it returns is for its next
+// call.
+func (s *socket) empty(spare []*frame) (_ []*frame, ended string) {
+	frames, ended := s.client.take(spare)
+	if ended == "" && len(frames) > 0 {
+		s.hub.metrics.waiting.Observe(float64(len(frames)))
+		ended = s.writeFrames(frames)
+	}
+	return frames, ended
+}
+
+func (s *socket) writeFrames(frames []*frame) (ended string) {
+	messages := 0
+	for _, f := range frames {
+		if ended := s.write(f.wire); ended != "" {
+			return ended
+		}
+		if f.seq > 0 {
+			s.client.at.seq = f.seq
+			s.told = s.client.at
+			messages++
+		}
+	}
+	s.hub.metrics.sent.Add(float64(messages))
+	return ""
+}
+
+func (s *socket) writeNote(n note) (ended string) {
+	if n.ID != "" {
+		s.told = s.client.at
+	}
+	return s.write(n.encode())
+}
+
+// write writes one frame within the write timeout. The deadline is of the
+// connection: the answers to the client's own pings have it too, until the next.
+func (s *socket) write(wire []byte) (ended string) {
+	err := s.raw.SetWriteDeadline(time.Now().Add(s.hub.config.WriteTimeout))
+	if err == nil {
+		err = s.conn.Write(context.Background(), websocket.MessageText, wire) //nolint:contextcheck // the deadline bounds it
+	}
+	if err == nil {
+		err = s.raw.SetWriteDeadline(time.Time{})
+	}
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return endStalled
+	case errors.Is(err, net.ErrClosed):
+		// Closed by what was read, which is also what knows why.
+		s.stop()
+		<-s.read
+	}
+	return endGone
+}
