@@ -4,6 +4,7 @@ import (
 	"example.com/everything/internal/database"
 	"example.com/everything/internal/dlq"
 	"example.com/everything/internal/jobstatus"
+	"example.com/everything/internal/polling"
 	"example.com/everything/internal/pubsub"
 	"example.com/everything/internal/retries"
 	"example.com/everything/internal/sse"
@@ -22,6 +23,7 @@ type App struct {
 	host
 
 	database    *database.Pool
+	polling     *polling.Poller
 	pubsub      *pubsub.Bus
 	sse         *sse.Hub
 	websocket   *websocket.Hub
@@ -38,6 +40,7 @@ type App struct {
 func (a *App) parts() []part {
 	return []part{
 		{"database", a.setupDatabase},
+		{"polling", a.setupPolling},
 		{"pubsub", a.setupPubsub},
 		{"sse", a.setupSSE},
 		{"sse_pubsub", a.setupSSEPubsub},
@@ -46,6 +49,7 @@ func (a *App) parts() []part {
 		{"synchronous", a.setupSynchronous},
 		{"workers", a.setupWorkers},
 		{"jobstatus", a.setupJobstatus},
+		{"polling_jobstatus", a.setupPollingJobstatus},
 		{"retries", a.setupRetries},
 		{"dlq", a.setupDLQ},
 		{"dlq_pubsub", a.setupDLQPubsub},

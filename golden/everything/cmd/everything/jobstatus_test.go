@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -88,7 +89,9 @@ func TestJobstatusCancels(t *testing.T) {
 	if err := resp.Body.Close(); err != nil {
 		t.Fatal(err)
 	}
-	mustEqual(t, "Retry-After of a job in an hour", resp.Header.Get("Retry-After"), "60")
+	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err != nil || seconds < 60 {
+		t.Errorf("Retry-After of a job in an hour: %q", resp.Header.Get("Retry-After"))
+	}
 
 	for _, job := range []struct {
 		url  string

@@ -59,6 +59,16 @@ func (s State) jobStates() []rivertype.JobState {
 	return nil
 }
 
+// stateOf returns the state of a job that has not been told to stop.
+func stateOf(job rivertype.JobState) (s State) {
+	for _, state := range States() {
+		if slices.Contains(state.jobStates(), job) {
+			s = state
+		}
+	}
+	return s
+}
+
 // A Status is what callers see of a job. Its arguments are not shown.
 type Status struct {
 	ID          string `json:"id"`
@@ -117,11 +127,7 @@ func newStatus(job *rivertype.JobRow, retention workers.Retention, withResult bo
 		FinishedAt:  utc(job.FinalizedAt),
 		Links:       map[string]Link{"self": {"/jobs/" + id, "GET"}},
 	}
-	for _, state := range States() {
-		if slices.Contains(state.jobStates(), job.State) {
-			s.State = state
-		}
-	}
+	s.State = stateOf(job.State)
 	if s.State == Running && metadata.CancelAttemptedAt != nil {
 		s.State = Cancelling
 	}

@@ -65,6 +65,7 @@ type Board struct {
 	pool   *workers.Pool
 	config Config
 	reads  chan struct{} // holds one of each read that uses the database
+	answer Answer        // to a request for one job
 
 	readsTotal   *prometheus.CounterVec
 	cancelsTotal *prometheus.CounterVec
@@ -88,6 +89,7 @@ func New(pool *workers.Pool, config Config, registry prometheus.Registerer) (*Bo
 			Help: "Requests to cancel a job, by result: ok, not_found, finished, busy, error.",
 		}, []string{"result"}),
 	}
+	b.answer = b.answerNow
 	for _, c := range []prometheus.Collector{b.readsTotal, b.cancelsTotal} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register the metrics of jobstatus: %w", err)

@@ -4,6 +4,7 @@ import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/dlq"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/jobstatus"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/polling"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/retries"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/sse"
@@ -22,6 +23,7 @@ type App struct {
 	host
 
 	database    *database.Pool
+	polling     *polling.Poller
 	pubsub      *pubsub.Bus
 	sse         *sse.Hub
 	websocket   *websocket.Hub
@@ -38,6 +40,7 @@ type App struct {
 func (a *App) parts() []part {
 	return []part{
 		{"database", a.setupDatabase},
+		{"polling", a.setupPolling},
 		{"pubsub", a.setupPubsub},
 		{"sse", a.setupSSE},
 		{"sse_pubsub", a.setupSSEPubsub},
@@ -46,6 +49,7 @@ func (a *App) parts() []part {
 		{"synchronous", a.setupSynchronous},
 		{"workers", a.setupWorkers},
 		{"jobstatus", a.setupJobstatus},
+		{"polling_jobstatus", a.setupPollingJobstatus},
 		{"retries", a.setupRetries},
 		{"dlq", a.setupDLQ},
 		{"dlq_pubsub", a.setupDLQPubsub},

@@ -27,25 +27,41 @@ func (b *Board) ServeJob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := b.Get(r.Context(), id)
-	if err != nil {
+	w.Header().Set("Cache-Control", "no-store")
+	if err := b.answer(w, r, id); err != nil {
+		w.Header().Del("Cache-Control")
 		return problem(r, err)
 	}
-	if !s.State.Final() {
-		w.Header().Set("Retry-After", retryAfter(s, time.Now()))
+	return nil
+}
+
+// An Answer answers a request for a job with its [Status], or returns an error of
+// the board's. What it answers is not to be stored by caches.
+type Answer func(w http.ResponseWriter, r *http.Request, id int64) error
+
+// AnswerWith has [Board.ServeJob] answer in another way. Call it before the board
+// serves.
+func (b *Board) AnswerWith(answer Answer) { b.answer = answer }
+
+// answerNow answers with the job as it stands.
+func (b *Board) answerNow(w http.ResponseWriter, r *http.Request, id int64) error {
+	s, err := b.Get(r.Context(), id)
+	if err != nil {
+		return err
 	}
-	w.Header().Set("Cache-Control", "no-store")
+	if !s.State.Final() {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(pollIn(s.State, *s.RunAt, time.Now()).Seconds()))))
+	}
 	httpapi.WriteJSON(w, r, http.StatusOK, s)
 	return nil
 }
 
-// retryAfter returns when to ask for the job again, in seconds.
-func retryAfter(s Status, now time.Time) string {
-	wait := minPoll
-	if s.State == Scheduled || s.State == Retrying {
-		wait = min(max(s.RunAt.Sub(now), minPoll), maxPoll)
+// pollIn returns in what time to ask again for a job that has not ended.
+func pollIn(s State, runAt, now time.Time) time.Duration {
+	if s == Scheduled || s == Retrying {
+		return min(max(runAt.Sub(now), minPoll), maxPoll)
 	}
-	return strconv.Itoa(int(math.Ceil(wait.Seconds())))
+	return minPoll
 }
 
 // ServeJobs answers GET /jobs with a page, of jobs in a state or of a kind where

@@ -1,0 +1,863 @@
+package polling_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"example.com/everything/internal/httpapi"
+	"example.com/everything/internal/polling"
+	"example.com/everything/internal/polling/scores"
+	"example.com/everything/internal/waittest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func testConfig() polling.Config {
+	return polling.Config{
+		MaxWait:       time.Minute,
+		MaxWaiters:    1000,
+		MaxKeyWaiters: 1000,
+		CheckInterval: 0,
+		MaxChecks:     2,
+		ReadTimeout:   10 * time.Second,
+		WriteTimeout:  10 * time.Second,
+		Retry:         5 * time.Second,
+		ReturnRate:    1000,
+	}
+}
+
+// A watched is the store, which counts what is read of it and does what the test
+// puts in between.
+type watched struct {
+	*scores.Store
+	versions, loads atomic.Int64
+	silent          atomic.Bool                                           // it does not answer
+	onVersion       func(polling.Version, error) (polling.Version, error) // nil for nothing
+	onLoad          func(any) (any, error)                                // nil for nothing
+}
+
+func (s *watched) Version(ctx context.Context, key string) (polling.Version, error) {
+	s.versions.Add(1)
+	if s.silent.Load() {
+		<-ctx.Done()
+		return polling.Version{}, ctx.Err()
+	}
+	v, err := s.Store.Version(ctx, key)
+	if s.onVersion != nil {
+		return s.onVersion(v, err)
+	}
+	return v, err
+}
+
+func (s *watched) Load(ctx context.Context, key string) (polling.Version, any, error) {
+	s.loads.Add(1)
+	v, value, err := s.Store.Load(ctx, key)
+	if s.onLoad != nil && err == nil {
+		value, err = s.onLoad(value)
+	}
+	return v, value, err
+}
+
+// A fixture is a poller around a store with one match, "final", served over TCP.
+type fixture struct {
+	*polling.Poller
+	*polling.Resource
+	store    *watched
+	registry *prometheus.Registry
+	url      string
+}
+
+func setup(t testing.TB, config polling.Config) *fixture {
+	t.Helper()
+	store := &watched{Store: scores.New(100)}
+	f := share(t, config, store)
+	f.put(t, 0)
+	return f
+}
+
+// share returns one more poller around the store, as another instance has it.
+func share(t testing.TB, config polling.Config, store *watched) *fixture {
+	t.Helper()
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{store: store, registry: prometheus.NewRegistry()}
+	f.Poller = polling.New(config, slog.New(slog.NewTextHandler(t.Output(), nil)), f.registry)
+	f.Resource = f.Poller.Resource(store)
+	mux := http.NewServeMux()
+	mux.Handle("GET /{id}", httpapi.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		err := f.Serve(w, r, r.PathValue("id"))
+		if errors.Is(err, polling.ErrNotFound) {
+			return httpapi.NewProblem(http.StatusNotFound, "")
+		}
+		return err
+	}))
+	srv := httptest.NewUnstartedServer(mux)
+	// Timeouts as a service has them, shorter than a wait.
+	srv.Config.ReadTimeout = 200 * time.Millisecond
+	srv.Config.WriteTimeout = 200 * time.Millisecond
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	srv.Start()
+	t.Cleanup(func() {
+		f.Drain()
+		srv.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	f.url = srv.URL + "/final"
+	return f
+}
+
+func (f *fixture) put(t testing.TB, home int) {
+	t.Helper()
+	if err := f.store.Put("final", scores.Score{Home: home}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run looks for changes until the test ends.
+func (f *fixture) run(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- f.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+}
+
+type answer struct {
+	code   int
+	header http.Header
+	body   string
+	closes bool // the connection
+	err    error
+}
+
+func (f *fixture) ask(ctx context.Context, method, query string, headers ...string) answer {
+	req, err := http.NewRequestWithContext(ctx, method, f.url+query, http.NoBody)
+	if err != nil {
+		return answer{err: err}
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer func() { _ = resp.Body.Close() }() // was read to its end
+	body, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, string(body), resp.Close, err}
+}
+
+func (f *fixture) get(t testing.TB, query string, headers ...string) answer {
+	t.Helper()
+	a := f.ask(t.Context(), http.MethodGet, query, headers...)
+	if a.err != nil {
+		t.Fatal(a.err)
+	}
+	return a
+}
+
+func (f *fixture) tag(t testing.TB) string {
+	t.Helper()
+	return f.get(t, "").header.Get("ETag")
+}
+
+// park has that many callers wait, and returns when they all do.
+func (f *fixture) park(t testing.TB, callers int, query, tag string) <-chan answer {
+	t.Helper()
+	before := f.metric(t, "polling_waiters")
+	answers := make(chan answer, callers)
+	for range callers {
+		go func() { answers <- f.ask(t.Context(), http.MethodGet, query, "If-None-Match", tag) }()
+	}
+	f.await(t, "polling_waiters", before+float64(callers))
+	return answers
+}
+
+func (f *fixture) await(t testing.TB, metric string, want float64, labels ...string) {
+	t.Helper()
+	waittest.Until(t, func() error {
+		if got := f.metric(t, metric, labels...); got != want {
+			return fmt.Errorf("%s %v is %v, want %v", metric, labels, got, want)
+		}
+		return nil
+	})
+}
+
+// metric returns the value of a metric that has these values of its labels.
+func (f *fixture) metric(t testing.TB, name string, labels ...string) float64 {
+	t.Helper()
+	families, err := f.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			var values []string
+			for _, pair := range m.GetLabel() {
+				values = append(values, pair.GetValue())
+			}
+			if strings.Join(values, ",") == strings.Join(labels, ",") {
+				return m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	t.Fatalf("no metric %s %v", name, labels)
+	return 0
+}
+
+func TestConditionalRequests(t *testing.T) {
+	t.Parallel()
+	f := setup(t, testConfig())
+	tag := f.tag(t)
+	for name, tt := range map[string]struct {
+		headers []string
+		want    int
+	}{
+		"no tag":                      {nil, 200},
+		"this version":                {[]string{"If-None-Match", tag}, 304},
+		"made weak by a proxy":        {[]string{"If-None-Match", "W/" + tag}, 304},
+		"another version":             {[]string{"If-None-Match", `"x"`}, 200},
+		"one of many":                 {[]string{"If-None-Match", `"x", W/"y",` + tag + ` , "z"`}, 304},
+		"none of many":                {[]string{"If-None-Match", `"x", W/"y"`}, 200},
+		"in two lines":                {[]string{"If-None-Match", `"x"`, "If-None-Match", tag}, 304},
+		"behind empty elements":       {[]string{"If-None-Match", `, ,` + tag}, 304},
+		"behind a tag with a comma":   {[]string{"If-None-Match", `"a,b", ` + tag}, 304},
+		"within a tag":                {[]string{"If-None-Match", `"a,` + strings.Trim(tag, `"`) + `,b"`}, 200},
+		"any version":                 {[]string{"If-None-Match", "*"}, 304},
+		"without quotes":              {[]string{"If-None-Match", strings.Trim(tag, `"`)}, 200},
+		"no end":                      {[]string{"If-None-Match", strings.TrimSuffix(tag, `"`)}, 200},
+		"a small w":                   {[]string{"If-None-Match", "w/" + tag}, 200},
+		"behind what is no tag":       {[]string{"If-None-Match", `x, ` + tag}, 200},
+		"two tags without a comma":    {[]string{"If-None-Match", `"x" ` + tag}, 200},
+		"a space within a tag":        {[]string{"If-None-Match", `"a b", ` + tag}, 200},
+		"empty":                       {[]string{"If-None-Match", ""}, 200},
+		"if it is this version":       {[]string{"If-Match", tag}, 200},
+		"if it is any version":        {[]string{"If-Match", "*"}, 200},
+		"if it is another version":    {[]string{"If-Match", `"x"`}, 412},
+		"if it is weakly this":        {[]string{"If-Match", "W/" + tag}, 412},
+		"if it is what can't be":      {[]string{"If-Match", "x"}, 412},
+		"If-Match is looked at first": {[]string{"If-Match", `"x"`, "If-None-Match", tag}, 412},
+		"both hold":                   {[]string{"If-Match", tag, "If-None-Match", tag}, 304},
+		"a date is of no use":         {[]string{"If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT"}, 200},
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			a := f.ask(t.Context(), method, "", tt.headers...)
+			if a.err != nil {
+				t.Fatal(a.err)
+			}
+			if a.code != tt.want || a.header.Get("ETag") != tag {
+				t.Errorf("%s, %s: %d with ETag %q, want %d with %q", method, name, a.code, a.header.Get("ETag"), tt.want, tag)
+			}
+			if hasBody := a.body != ""; hasBody != (method == http.MethodGet && a.code != 304) {
+				t.Errorf("%s, %s: body %q", method, name, a.body)
+			}
+			if a.code == 412 {
+				continue
+			}
+			if a.header.Get("Cache-Control") != "private, no-cache" || a.header.Get("Retry-After") != "5" || a.header.Get("Retry-After-Ms") != "5000" {
+				t.Errorf("%s, %s: header %v", method, name, a.header)
+			}
+			if length := a.header.Get("Content-Length"); (length != "") != (a.code == 200) {
+				t.Errorf("%s, %s: Content-Length %q", method, name, length)
+			}
+		}
+	}
+	if got := f.metric(t, "polling_answers_total", "refused"); got != 8 {
+		t.Errorf("%v refused, want 8", got)
+	}
+}
+
+// Versions can be any text, and are told apart whatever they are.
+func TestOddVersions(t *testing.T) {
+	t.Parallel()
+	f := setup(t, testConfig())
+	seen := make(map[string]string)
+	for _, version := range []string{"", "1", `a"b`, "a b", "ä", strings.Repeat("x", 64), strings.Repeat("x", 65), strings.Repeat("x", 66), "a,b", `W/`} {
+		for _, weak := range []bool{false, true} {
+			f.store.onVersion = func(v polling.Version, err error) (polling.Version, error) {
+				v.Tag, v.Weak = version, weak
+				return v, err
+			}
+			a := f.get(t, "", "If-None-Match", "*")
+			tag := a.header.Get("ETag")
+			if other, ok := seen[tag]; ok {
+				t.Errorf("%q and %q are both %s", version, other, tag)
+			}
+			seen[tag] = version
+			if strings.HasPrefix(tag, "W/") != weak {
+				t.Errorf("%q, weak %v: %s", version, weak, tag)
+			}
+			if a := f.get(t, "", "If-None-Match", `"x", `+tag); a.code != 304 {
+				t.Errorf("%q, weak %v: %s comes back as %d", version, weak, tag, a.code)
+			}
+			if a := f.get(t, "", "If-Match", tag); a.code == 412 != weak {
+				t.Errorf("%q, weak %v: If-Match: %d", version, weak, a.code)
+			}
+		}
+	}
+}
+
+func TestA304CostsTheVersionAlone(t *testing.T) {
+	t.Parallel()
+	f := setup(t, testConfig())
+	tag := f.tag(t)
+	versions, loads := f.store.versions.Load(), f.store.loads.Load()
+	for _, query := range []string{"", "?wait=0s", "?wait=10ms"} {
+		if a := f.get(t, query, "If-None-Match", tag); a.code != 304 {
+			t.Errorf("%s: %d", query, a.code)
+		}
+	}
+	if v, l := f.store.versions.Load()-versions, f.store.loads.Load()-loads; v != 3 || l != 0 {
+		t.Errorf("three 304s cost %d reads of the version and %d loads, want 3 and 0", v, l)
+	}
+	if got := f.metric(t, "polling_reads_total", "version", "ok"); got != 4 {
+		t.Errorf("%v reads of the version are counted, want 4", got)
+	}
+}
+
+// However many wait, a change is read once, and told to all.
+func TestAChangeIsToldToAllAndReadOnce(t *testing.T) {
+	t.Parallel()
+	f := setup(t, testConfig())
+	const callers = 100
+	answers := f.park(t, callers, "?wait=1m", f.tag(t))
+	loads := f.store.loads.Load()
+	f.put(t, 1)
+	f.Changed("final")
+	spread := make(map[string]bool)
+	for range callers {
+		a := <-answers
+		if a.err != nil || a.code != 200 || a.body != `{"home":1,"away":0}`+"\n" || a.header.Get("ETag") == "" {
+			t.Fatalf("%+v", a)
+		}
+		// 100 at 1,000 a second: they are asked back within 100 ms.
+		ms, err := strconv.Atoi(a.header.Get("Retry-After-Ms"))
+		if err != nil || ms > 100 {
+			t.Errorf("Retry-After-Ms: %q", a.header.Get("Retry-After-Ms"))
+		}
+		spread[a.header.Get("Retry-After-Ms")] = true
+	}
+	if n := f.store.loads.Load() - loads; n != 1 {
+		t.Errorf("the change was read %d times", n)
+	}
+	if len(spread) < 10 {
+		t.Errorf("100 callers are asked back at %d times", len(spread))
+	}
+	f.await(t, "polling_waiters", 0)
+	f.await(t, "polling_answers_total", callers, "changed")
+	f.await(t, "polling_wait_seconds", callers)
+}
+
+// A wait is longer than the server's timeouts, ends with 304, and leaves the
+// connection as it was.
+func TestAWaitTimesOut(t *testing.T) {
+	t.Parallel()
+	f := setup(t, testConfig())
+	tag := f.tag(t)
+	for range 2 {
+		begin := time.Now()
+		a := f.get(t, "?wait=500ms", "If-None-Match", tag)
+		if took := time.Since(begin); a.code != 304 || took < 450*time.Millisecond {
+			t.Errorf("%d after %s", a.code, took)
+		}
+		if a.header.Get("Retry-After") != "0" || a.header.Get("ETag") != tag {
+			t.Errorf("header %v", a.header)
+		}
+	}
+	f.await(t, "polling_answers_total", 2, "timed_out")
+}
+
+func TestWhoNeedNotWaitDoesNot(t *testing.T) {
+	t.Parallel()
+	f := setup(t, testConfig())
+	tag := f.tag(t)
+	for _, headers := range [][]string{nil, {"If-None-Match", "*"}, {"If-None-Match", "x"}, {"If-None-Match", `"x"`}, {"If-None-Match", tag, "If-Match", tag}} {
+		f.get(t, "?wait=1m", headers...)
+	}
+	f.store.onVersion = func(v polling.Version, err error) (polling.Version, error) { v.Final = true; return v, err }
+	if a := f.get(t, "?wait=1m", "If-None-Match", tag); a.code != 304 || a.header.Get("Retry-After") != "" {
+		t.Errorf("what is final: %d, Retry-After %q", a.code, a.header.Get("Retry-After"))
+	}
+	if n := f.metric(t, "polling_wait_seconds"); n != 0 {
+		t.Errorf("%v waited", n)
+	}
+}
+
+func TestWaitIsReadAndBounded(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.MaxWait = 20 * time.Millisecond
+	f := setup(t, config)
+	tag := f.tag(t)
+	for wait, want := range map[string]int{
+		"10ms": 304, "0": 304, "1h": 304, "3600": 304, "2147483647": 304, "0.01s": 304,
+		"-1s": 400, "-1": 400, "soon": 400, "1": 304, "9999999999": 400, "1.5": 400, "300000h": 304, "9999999h": 400, "NaN": 400,
+	} {
+		if a := f.get(t, "?wait="+wait, "If-None-Match", tag); a.code != want {
+			t.Errorf("wait=%s: %d %s, want %d", wait, a.code, a.body, want)
+		}
+	}
+}
+
+// Without room to wait the answer comes at once, and is no error.
+func TestWhereThereIsNoRoomToWait(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.MaxWaiters, config.MaxKeyWaiters = 3, 2
+	f := setup(t, config)
+	if err := f.store.Put("other", scores.Score{}); err != nil {
+		t.Fatal(err)
+	}
+	tag := f.tag(t)
+	answers := f.park(t, 2, "?wait=1m", tag)
+	full := func() {
+		t.Helper()
+		if a := f.get(t, "?wait=1m", "If-None-Match", tag); a.code != 304 || a.header.Get("Retry-After") != "5" {
+			t.Errorf("%d, Retry-After %q", a.code, a.header.Get("Retry-After"))
+		}
+	}
+	full() // for this match
+	final := f.url
+	f.url = strings.TrimSuffix(final, "final") + "other"
+	otherTag := f.tag(t)
+	other := f.park(t, 1, "?wait=1m", otherTag)
+	if a := f.get(t, "?wait=1m", "If-None-Match", otherTag); a.code != 304 { // in all
+		t.Errorf("%d", a.code)
+	}
+	f.await(t, "polling_answers_total", 2, "full")
+	f.url = final
+	if a := f.get(t, "?wait=1m", "If-None-Match", `"x"`); a.code != 200 {
+		t.Errorf("who need not wait: %d", a.code)
+	}
+	f.put(t, 1)
+	f.Changed("final")
+	for range 2 {
+		if a := <-answers; a.code != 200 {
+			t.Errorf("%+v", a)
+		}
+	}
+	f.Drain()
+	if a := <-other; a.code != 304 {
+		t.Errorf("%+v", a)
+	}
+}
+
+// When the service stops, all who wait are answered, and nobody waits any more.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	f := setup(t, testConfig())
+	tag := f.tag(t)
+	const callers = 100
+	answers := f.park(t, callers, "?wait=1m", tag)
+	reads := f.store.versions.Load() + f.store.loads.Load()
+	begin := time.Now()
+	f.Drain()
+	f.Drain()
+	for range callers {
+		a := <-answers
+		if a.err != nil || a.code != 304 || a.header.Get("ETag") != tag || !a.closes {
+			t.Fatalf("%+v", a)
+		}
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if n := f.store.versions.Load() + f.store.loads.Load() - reads; n != 0 {
+		t.Errorf("%d reads of the store to say that nothing has changed", n)
+	}
+	if a := f.get(t, "?wait=1m", "If-None-Match", tag); a.code != 304 || !a.closes || a.header.Get("Retry-After") != "5" {
+		t.Errorf("one more: %+v", a)
+	}
+	f.await(t, "polling_answers_total", callers+1, "drained")
+}
+
+func TestACallerWhoGoesAwayMakesRoom(t *testing.T) {
+	t.Parallel()
+	f := setup(t, testConfig())
+	tag := f.tag(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan answer, 10)
+	for range 10 {
+		go func() { gone <- f.ask(ctx, http.MethodGet, "?wait=1m", "If-None-Match", tag) }()
+	}
+	f.await(t, "polling_waiters", 10)
+	cancel()
+	for range 10 {
+		if a := <-gone; !errors.Is(a.err, context.Canceled) {
+			t.Errorf("%+v", a)
+		}
+	}
+	f.await(t, "polling_waiters", 0)
+	f.await(t, "polling_answers_total", 10, "gone")
+}
+
+// A change that comes while the version is read is not missed.
+func TestNoChangeFallsInBetween(t *testing.T) {
+	t.Parallel()
+	f := setup(t, testConfig())
+	tag := f.tag(t)
+	var once sync.Once
+	f.store.onVersion = func(v polling.Version, err error) (polling.Version, error) {
+		once.Do(func() {
+			f.put(t, 1)
+			f.Changed("final")
+		})
+		return v, err // of before
+	}
+	if a := f.get(t, "?wait=1m", "If-None-Match", tag); a.code != 200 || !strings.Contains(a.body, `"home":1`) {
+		t.Errorf("%+v", a)
+	}
+}
+
+// A version that a caller has, by one of its tags, does not end the wait.
+func TestAChangeThatIsNoneGoesOnWaiting(t *testing.T) {
+	t.Parallel()
+	f := setup(t, testConfig())
+	first := f.tag(t)
+	f.put(t, 1)
+	second := f.tag(t)
+	answers := f.park(t, 3, "?wait=1m", first+", "+second)
+	for range 5 {
+		loads := f.store.loads.Load()
+		f.Changed("final") // but it has not
+		waittest.Until(t, func() error {
+			if f.store.loads.Load() == loads {
+				return errors.New("nobody has looked")
+			}
+			return nil
+		})
+	}
+	select {
+	case a := <-answers:
+		t.Fatalf("%+v", a)
+	default:
+	}
+	f.put(t, 2)
+	f.Changed("final")
+	for range 3 {
+		if a := <-answers; a.code != 200 || !strings.Contains(a.body, `"home":2`) {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// What another instance changes is seen by looking, once for all who wait.
+func TestAChangeOfAnotherInstance(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.CheckInterval = 10 * time.Millisecond
+	store := &watched{Store: scores.New(100)}
+	here, there := share(t, config, store), share(t, testConfig(), store)
+	here.put(t, 0)
+	answers := here.park(t, 50, "?wait=1m", here.tag(t))
+	store.versions.Store(0)
+	here.run(t)
+	waittest.Until(t, func() error {
+		if n := here.metric(t, "polling_reads_total", "check", "ok"); n < 3 {
+			return fmt.Errorf("%v checks", n)
+		}
+		return nil
+	})
+	versions := store.versions.Load()
+	if checks := here.metric(t, "polling_reads_total", "check", "ok"); float64(versions) > checks+1 { // one may be under way
+		t.Errorf("%d reads of the version in %v checks", versions, checks)
+	}
+	there.put(t, 7)
+	there.Changed("final")
+	for range 50 {
+		if a := <-answers; a.code != 200 || !strings.Contains(a.body, `"home":7`) {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// With thousands of things that are waited for, the store has no more reads at
+// once than it is allowed to.
+func TestChecksAreBounded(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.CheckInterval = 5 * time.Millisecond
+	f := setup(t, config)
+	url := strings.TrimSuffix(f.url, "final")
+	var answers []<-chan answer
+	for i := range 20 {
+		id := fmt.Sprint("m", i)
+		if err := f.store.Put(id, scores.Score{}); err != nil {
+			t.Fatal(err)
+		}
+		f.url = url + id
+		answers = append(answers, f.park(t, 1, "?wait=1m", f.tag(t)))
+	}
+	var now, most atomic.Int64
+	meet, stop := make(chan struct{}), make(chan struct{})
+	f.store.onVersion = func(v polling.Version, err error) (polling.Version, error) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		select { // a read takes until there is another one
+		case meet <- struct{}{}:
+		case <-meet:
+		case <-stop:
+		}
+		return v, err
+	}
+	f.run(t)
+	waittest.Until(t, func() error {
+		if n := f.metric(t, "polling_reads_total", "check", "ok"); n < 60 {
+			return fmt.Errorf("%v checks", n)
+		}
+		return nil
+	})
+	if n := most.Load(); n != 2 {
+		t.Errorf("%d reads at once, want 2", n)
+	}
+	if f.metric(t, "polling_check_round_seconds") <= 0 {
+		t.Error("the round took no time")
+	}
+	close(stop)
+	f.Drain()
+	for _, a := range answers {
+		if a := <-a; a.code != 304 {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// While the store is away nobody is told that something has changed, and who
+// waits goes on; when it is back, the change is seen.
+func TestTheStoreIsAway(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.CheckInterval = 5 * time.Millisecond
+	f := setup(t, config)
+	tag := f.tag(t)
+	answers := f.park(t, 5, "?wait=1m", tag)
+	var away atomic.Bool
+	away.Store(true)
+	outage := httpapi.NewProblem(http.StatusServiceUnavailable, "The store is away.")
+	f.store.onVersion = func(v polling.Version, err error) (polling.Version, error) {
+		if away.Load() {
+			return polling.Version{}, outage
+		}
+		return v, err
+	}
+	f.put(t, 1)
+	f.run(t)
+	waittest.Until(t, func() error {
+		if n := f.metric(t, "polling_reads_total", "check", "error"); n < 3 {
+			return fmt.Errorf("%v checks have failed", n)
+		}
+		return nil
+	})
+	for _, query := range []string{"", "?wait=1m"} {
+		if a := f.get(t, query, "If-None-Match", tag); a.code != http.StatusServiceUnavailable {
+			t.Errorf("%q: %d", query, a.code)
+		}
+	}
+	f.await(t, "polling_waiters", 5)
+	away.Store(false)
+	for range 5 {
+		if a := <-answers; a.code != 200 {
+			t.Errorf("%+v", a)
+		}
+	}
+	f.await(t, "polling_answers_total", 2, "failed")
+}
+
+// A store that does not answer is not waited for.
+func TestTheStoreDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.ReadTimeout = 20 * time.Millisecond
+	f := setup(t, config)
+	tag := f.tag(t)
+	f.store.silent.Store(true)
+	for _, query := range []string{"", "?wait=1m"} {
+		if a := f.get(t, query, "If-None-Match", tag); a.code != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+			t.Errorf("%q: %+v", query, a)
+		}
+	}
+	f.await(t, "polling_waiters", 0)
+	f.await(t, "polling_reads_total", 2, "version", "error")
+}
+
+// A load that fails, panics or takes too long is answered with an error, to all
+// who share it, and the next one is its own.
+func TestALoadThatFails(t *testing.T) {
+	t.Parallel()
+	for name, onLoad := range map[string]func(any) (any, error){
+		"an error":        func(any) (any, error) { return nil, httpapi.NewProblem(http.StatusServiceUnavailable, "") },
+		"a panic":         func(any) (any, error) { panic("oh") },
+		"what is no JSON": func(any) (any, error) { return func() {}, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := setup(t, testConfig())
+			answers := f.park(t, 5, "?wait=1m", f.tag(t))
+			f.store.onLoad = onLoad
+			f.put(t, 1)
+			f.Changed("final")
+			for range 5 {
+				if a := <-answers; a.err == nil && a.code < 500 {
+					t.Errorf("%+v", a)
+				}
+			}
+			f.await(t, "polling_waiters", 0)
+			f.store.onLoad = nil
+			if a := f.get(t, ""); a.code != 200 {
+				t.Errorf("after it: %+v", a)
+			}
+		})
+	}
+}
+
+// What is deleted while callers wait for it is not found, by all of them.
+func TestDeletedWhileCallersWait(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.CheckInterval = 5 * time.Millisecond
+	f := setup(t, config)
+	answers := f.park(t, 5, "?wait=1m", f.tag(t))
+	f.store.onVersion = func(polling.Version, error) (polling.Version, error) {
+		return polling.Version{}, fmt.Errorf("match: %w", polling.ErrNotFound)
+	}
+	f.store.onLoad = func(any) (any, error) { return nil, polling.ErrNotFound }
+	f.run(t)
+	for range 5 {
+		if a := <-answers; a.code != http.StatusNotFound {
+			t.Errorf("%+v", a)
+		}
+	}
+	if a := f.get(t, "?wait=1m", "If-None-Match", "*"); a.code != http.StatusNotFound {
+		t.Errorf("%+v", a)
+	}
+	if n := f.metric(t, "polling_reads_total", "check", "error"); n != 0 {
+		t.Errorf("%v errors: that something is not there is none", n)
+	}
+}
+
+// A client that does not read its answer is cut off, and frees what it had.
+func TestAStalledClientIsCutOff(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.WriteTimeout = 100 * time.Millisecond
+	f := setup(t, config)
+	tag := f.tag(t)
+	large := strings.Repeat("x", 64<<20) // more than the sockets take
+	f.store.onLoad = func(any) (any, error) { return large, nil }
+	conn, err := net.Dial("tcp", strings.TrimPrefix(strings.TrimSuffix(f.url, "/final"), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }() // it is cut off
+	if _, err := fmt.Fprintf(conn, "GET /final?wait=1m HTTP/1.1\r\nHost: x\r\nIf-None-Match: %s\r\n\r\n", tag); err != nil {
+		t.Fatal(err)
+	}
+	f.await(t, "polling_waiters", 1)
+	f.put(t, 1)
+	f.Changed("final")
+	f.await(t, "polling_waiters", 0)
+	if n, err := io.Copy(io.Discard, conn); err == nil && n >= int64(len(large)) {
+		t.Errorf("got %d bytes", n)
+	}
+}
+
+// Callers who don't wait are told times that differ, not shorter than the setting
+// and not longer by more than the spread.
+func TestCallersAreSpread(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.Retry, config.RetrySpread = 1500*time.Millisecond, 1
+	f := setup(t, config)
+	tag := f.tag(t)
+	millis, seconds := make(map[int]bool), make(map[int]int)
+	for range 300 {
+		a := f.get(t, "", "If-None-Match", tag)
+		ms, err := strconv.Atoi(a.header.Get("Retry-After-Ms"))
+		s, err2 := strconv.Atoi(a.header.Get("Retry-After"))
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		if ms < 1500 || ms > 3000 || s < ms/1000 || s > ms/1000+1 {
+			t.Errorf("Retry-After %d, Retry-After-Ms %d", s, ms)
+		}
+		millis[ms] = true
+		seconds[s]++
+	}
+	if len(millis) < 100 || seconds[1] == 0 || seconds[2] == 0 || seconds[3] == 0 {
+		t.Errorf("%d different milliseconds; seconds %v", len(millis), seconds)
+	}
+	// A version that says when it is due is asked for then.
+	f.store.onVersion = func(v polling.Version, err error) (polling.Version, error) { v.Retry = time.Minute; return v, err }
+	ms, err := strconv.Atoi(f.get(t, "", "If-None-Match", tag).header.Get("Retry-After-Ms"))
+	if err != nil || ms < 60_000 || ms > 120_000 {
+		t.Errorf("Retry-After-Ms %d, %v", ms, err)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for variable, change := range map[string]func(*polling.Config){
+		"POLLING_MAX_WAIT":        func(c *polling.Config) { c.MaxWait = 0 },
+		"POLLING_MAX_WAITERS":     func(c *polling.Config) { c.MaxWaiters = -1 },
+		"POLLING_MAX_KEY_WAITERS": func(c *polling.Config) { c.MaxKeyWaiters = 0 },
+		"POLLING_CHECK_INTERVAL":  func(c *polling.Config) { c.CheckInterval = -1 },
+		"POLLING_MAX_CHECKS":      func(c *polling.Config) { c.MaxChecks = 0 },
+		"POLLING_READ_TIMEOUT":    func(c *polling.Config) { c.ReadTimeout = 0 },
+		"POLLING_WRITE_TIMEOUT":   func(c *polling.Config) { c.WriteTimeout = 0 },
+		"POLLING_RETRY":           func(c *polling.Config) { c.Retry = 0 },
+		"POLLING_RETRY_SPREAD":    func(c *polling.Config) { c.RetrySpread = -1 },
+		"POLLING_RETURN_RATE":     func(c *polling.Config) { c.ReturnRate = 0 },
+	} {
+		c := testConfig()
+		change(&c)
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), variable+"=") {
+			t.Errorf("%s: %v, want the variable named", variable, err)
+		}
+	}
+}
+
+// BenchmarkPoll measures what a poll costs here, without the network: a 304, and
+// a 200 of a thing of 100 KB.
+func BenchmarkPoll(b *testing.B) {
+	f := setup(b, testConfig())
+	large := strings.Repeat("x", 100<<10)
+	f.store.onLoad = func(any) (any, error) { return large, nil }
+	for name, tag := range map[string]string{"304": f.tag(b), "200": `"x"`} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/final", http.NoBody)
+			r.Header.Set("If-None-Match", tag)
+			for b.Loop() {
+				if err := f.Serve(httptest.NewRecorder(), r, "final"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
