@@ -101,7 +101,8 @@ func write(dir, root string, after map[string]*tree.File) (name string, copies *
 			overlay.Replace[at] = ""
 			continue
 		}
-		copied := filepath.Join(dir, strconv.Itoa(len(overlay.Replace))+path.Ext(name))
+		// No copy's name begins with another's: they are replaced in what is told.
+		copied := filepath.Join(dir, strconv.Itoa(len(overlay.Replace))+"-"+path.Ext(name))
 		if err := os.WriteFile(copied, f.Data, 0o600); err != nil {
 			return "", nil, err
 		}

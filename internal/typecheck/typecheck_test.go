@@ -3,6 +3,7 @@ package typecheck
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,6 +88,24 @@ func TestCheck(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Among many files, each problem is told of its own.
+func TestCheckNamesTheFile(t *testing.T) {
+	t.Parallel()
+	after := map[string]*tree.File{"internal/tidy/tidy.go": file("package tidy\n\nconst a = b\n")}
+	for i := range 90 {
+		after[fmt.Sprintf("docs/page%d", i)] = file("text")
+	}
+	for range 3 { // their order is another one each time
+		got, err := Check(t.Context(), repository(t), []string{"internal/tidy"}, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]Problem{{"internal/tidy/tidy.go", 3, "undefined: b"}}, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
 	}
 }
 
