@@ -73,15 +73,15 @@ type service struct {
 	*checker
 	module    string
 	files     tree.Tree
-	tags      []string
+	target    target
 	goVersion string
 	dirs      map[string]*build.Package // by folder
 	open      []string                  // whose imports are being looked at
 }
 
 // check reports what the compiler, gofmt and go vet would say of the service, and
-// of its tests, under each set of build tags.
-func (c *checker) check(module string, files tree.Tree, tags ...[]string) error {
+// of its tests, for each target.
+func (c *checker) check(module string, files tree.Tree, targets ...target) error {
 	var errs []error
 	for _, name := range files.Paths() {
 		if path.Ext(name) != ".go" {
@@ -93,8 +93,8 @@ func (c *checker) check(module string, files tree.Tree, tags ...[]string) error 
 	if err != nil {
 		return err
 	}
-	for _, t := range tags {
-		s := &service{goVersion: "go" + version, checker: c, module: module, files: files, tags: t, dirs: make(map[string]*build.Package)}
+	for _, t := range targets {
+		s := &service{goVersion: "go" + version, checker: c, module: module, files: files, target: t, dirs: make(map[string]*build.Package)}
 		errs = append(errs, s.check())
 	}
 	return errors.Join(errs...)
@@ -140,7 +140,10 @@ func (s *service) check() error {
 // list finds the packages, as go/build does on a disk.
 func (s *service) list() error {
 	ctx := build.Default
-	ctx.BuildTags = s.tags
+	ctx.BuildTags = s.target.tags
+	if s.target.system != "" {
+		ctx.GOOS = s.target.system
+	}
 	ctx.CgoEnabled = true
 	ctx.GOROOT, ctx.GOPATH = "", ""
 	ctx.IsDir = func(name string) bool { return slices.Contains(s.folders(), clean(name)) }

@@ -53,4 +53,13 @@ var mutants = []mutant{
 		old: "CREATE TABLE uploads", new: "CREATE TABLE dead_letters", want: "have table or index dead_letters"},
 	{name: "a wrong version", file: "go.mod",
 		old: "modernc.org/sqlite v1.", new: "modernc.org/sqlite v1.1", want: "go.mod: requires modernc.org/sqlite v1.1", smallest: "--with database --set database=sqlite"},
+	{name: "a name that is not there, on another system", file: "internal/pubsub/lock_other.go",
+		new: "\nvar _ = nothing\n", want: "undefined: nothing", smallest: "--with pubsub"},
+	{name: "a test that does not compile on another system", file: "cmd/service/sse_other_test.go",
+		new: "\nvar _ = nothing\n", want: "undefined: nothing", smallest: "--with sse"},
+	{name: "YAML that is none under one option", file: "compose.yaml.tmpl",
+		new: "{{ if eq (.Option \"database\") \"postgres\" }}\n  broken: [\n{{ end }}", want: "compose.yaml: yaml:", smallest: "--with database --set database=postgres"},
+	{name: "a workflow that is no YAML", file: ".github/workflows/ci.yml.tmpl", new: "\n\tbroken\n", want: "ci.yml: yaml:"},
+	{name: "a link to no page", file: "README.md.tmpl", new: "\n[more](docs/more.md)\n", want: "README.md: links to docs/more.md"},
+	{name: "a link to the page of another pattern", file: "docs/patterns/sse.md", new: "\n[Jobs](workers.md)\n", want: "sse.md: links to workers.md", smallest: "--with sse"},
 }

@@ -21,8 +21,16 @@ import (
 
 const goMod = "go.mod"
 
-// tagSets are the build tags under which a service's own files differ.
-var tagSets = [][]string{nil, {"production"}, {"race"}}
+// A target is what a service is built for: build tags, and a system other than
+// this one. Of another system the service's own files are taken, and what they
+// import as it is on this one: it has what services use.
+type target struct {
+	tags   []string
+	system string
+}
+
+// targets are those for which a service's own files differ.
+var targets = []target{{}, {tags: []string{"production"}}, {tags: []string{"race"}}, {system: "windows"}}
 
 // A prover proves selections of one catalog. It is for any number of goroutines.
 type prover struct {
@@ -56,7 +64,7 @@ func (p *prover) prove(s catalog.Selection) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(p.clashing(s), p.checker.universe.versions.check(files[goMod].Data), p.checker.check(s.Module, files, tagSets...))
+	return errors.Join(p.clashing(s), p.checker.universe.versions.check(files[goMod].Data), p.checker.check(s.Module, files, targets...), texts(files))
 }
 
 // A failure is a selection that does not build.
