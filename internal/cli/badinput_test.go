@@ -99,7 +99,7 @@ func TestBadInput(t *testing.T) {
 		{"an option that no pattern has", nothing, newService + " --set database=sqlite", 2, []string{"database=sqlite: no selected pattern uses", "leave it out, or add database"}},
 
 		// scaffold.yaml.
-		{"an unknown key", inService(edit("scaffold.yaml", "patterns:", "pattern:")), add, 2, []string{"orders/scaffold.yaml:5: unknown key", "remove it"}},
+		{"an unknown key", inService(edit("scaffold.yaml", "patterns:", "pattern:")), add, 2, []string{"orders/scaffold.yaml:7: unknown key", "remove it"}},
 		{"no YAML", inService(edit("scaffold.yaml", "name:", "name")), add, 2, []string{"orders/scaffold.yaml:", "take the file back from git"}},
 		{"an unknown pattern in it", inService(edit("scaffold.yaml", "patterns:", "patterns:\n  - worker")), add, 2, []string{"scaffold.yaml: worker: no such pattern", "did you mean workers?"}},
 		{"a bad name in it", inService(edit("scaffold.yaml", "name: orders", "name: ../orders")), add, 2, []string{`scaffold.yaml: "../orders"`}},
@@ -108,7 +108,7 @@ func TestBadInput(t *testing.T) {
 			[]string{"scaffold.yaml: was last written by scaffold v99.1.0, and this is " + version, "install"}},
 		{"a newer scaffold's, to check", inService(edit("scaffold.yaml", "builtin: "+version, "builtin: v99.1.0")), "check --dir DIR/orders", 1, []string{"v99.1.0"}},
 		{"a version that is none", inService(edit("scaffold.yaml", "builtin: "+version, "builtin: latest")), add, 2, []string{`scaffold.yaml: builtin: "latest" is no version`}},
-		{"an unknown key, to list", inService(edit("scaffold.yaml", "patterns:", "pattern:")), "list --dir DIR/orders", 2, []string{"scaffold.yaml:5: unknown key"}},
+		{"an unknown key, to list", inService(edit("scaffold.yaml", "patterns:", "pattern:")), "list --dir DIR/orders", 2, []string{"scaffold.yaml:7: unknown key"}},
 		{"scaffold.yaml is gone", inService(func(dir string) error { return os.Remove(filepath.Join(dir, "scaffold.yaml")) }),
 			add, 2, []string{"scaffold.yaml: is gone", "git checkout"}},
 		{"the record is gone", inService(func(dir string) error { return os.RemoveAll(filepath.Join(dir, ".scaffold")) }),
@@ -121,7 +121,7 @@ func TestBadInput(t *testing.T) {
 		{"a go.mod without a module line", inService(edit("go.mod", "module example.com/orders", "")), add, 1, []string{"go.mod: has no module line"}},
 		{"a module that was renamed in go.mod alone", inService(edit("go.mod", "module example.com/orders", "module acme.com/new")), add, 1,
 			[]string{"go.mod: is of module acme.com/new, and scaffold.yaml says example.com/orders", "set `module: acme.com/new` in scaffold.yaml"}},
-		{"a conflict that is not resolved", inService(edit("README.md", "A Go service.", "<<<<<<< HEAD\nours\n=======\ntheirs\n>>>>>>> main")), add, 1,
+		{"a conflict that is not resolved", inService(edit("README.md", "A Go service.", "<<<<<<< yours\nours\n=======\ntheirs\n>>>>>>> scaffold")), add, 1,
 			[]string{"README.md:3: has a conflict that is not resolved", "run this again"}},
 		{"a link that leads out", inService(func(dir string) error {
 			if err := os.RemoveAll(filepath.Join(dir, "internal")); err != nil {

@@ -183,9 +183,12 @@ func (d *document) token(n *yaml.Node) (start, end int, ok bool) {
 	return 0, 0, false
 }
 
+// empty reports whether nothing stands behind a key.
+func empty(n *yaml.Node) bool { return n.Tag == "!!null" && n.Value == "" && n.Anchor == "" }
+
 func (d *document) patterns(n *yaml.Node) error {
 	d.Patterns = []string{}
-	if n.Tag == "!!null" && n.Value == "" && n.Anchor == "" {
+	if empty(n) {
 		return nil
 	}
 	if n.Kind != yaml.SequenceNode {
@@ -211,11 +214,11 @@ func (d *document) patterns(n *yaml.Node) error {
 func (d *document) mapping(key string) (map[string]string, error) {
 	n := d.vals[key]
 	m := map[string]string{}
-	if n == nil {
+	if n == nil || empty(n) {
 		return m, nil
 	}
 	if n.Kind != yaml.MappingNode {
-		return nil, d.errorf(n, "%s must be `key: value` lines (`%s: {}` if there are none)", key, key)
+		return nil, d.errorf(n, "%s must be `key: value` lines (and nothing if there are none)", key)
 	}
 	if err := d.block(key, n, "key: value"); err != nil {
 		return nil, err

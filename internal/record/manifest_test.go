@@ -12,11 +12,17 @@ const example = `# What this service is made of. scaffold keeps it up to date; y
 # too: run ` + "`scaffold apply`" + ` to make the service what it says.
 name: orders
 module: acme.com/orders
+
+# The patterns that were asked for; what they require comes with them.
 patterns:
   - dlq
   - workers
+
+# What was chosen where a pattern has alternatives.
 options:
   database: sqlite
+
+# The templates that it was last written from.
 packs:
   builtin: v0.1.0
 `
@@ -52,8 +58,8 @@ func TestNewManifest(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, old, new, want string }{
-		{"unknown key", "options:", "option:", `scaffold.yaml:8: unknown key "option" (remove it`},
-		{"duplicate key", "options:", "name:", `scaffold.yaml:8: key "name" stands here and in line 3 (remove one)`},
+		{"unknown key", "options:", "option:", `scaffold.yaml:12: unknown key "option" (remove it`},
+		{"duplicate key", "options:", "name:", `scaffold.yaml:12: key "name" stands here and in line 3 (remove one)`},
 		{"missing name", "name: orders\n", "", `scaffold.yaml:3: key "name" is missing (add it`},
 		{"missing module", "module: acme.com/orders\n", "", `key "module" is missing`},
 		{"missing patterns", "patterns:\n  - dlq\n  - workers\n", "", `key "patterns" is missing`},
@@ -62,21 +68,21 @@ func TestParseRefuses(t *testing.T) {
 		{"null name", "orders\n", "~\n", `scaffold.yaml:3: name has no value`},
 		{"name is a list", "name: orders", "name: [orders]", `scaffold.yaml:3: name must be text, not a list`},
 		{"name is a number", "name: orders", "name: 12", `scaffold.yaml:3: name must be text, not int (put it in quotes: "12")`},
-		{"option is a bool", "sqlite", "true", `scaffold.yaml:9: database must be text, not bool`},
-		{"version is a number", "v0.1.0", "1.0", `scaffold.yaml:11: builtin must be text, not float`},
-		{"patterns is text", "patterns:\n  - dlq\n  - workers\n", "patterns: dlq\n", `scaffold.yaml:5: patterns must be a list`},
-		{"patterns in brackets", "patterns:\n  - dlq\n  - workers\n", "patterns: [dlq]\n", `scaffold.yaml:5: patterns stands in brackets (write one entry a line`},
-		{"brackets over lines", "patterns:\n  - dlq\n  - workers\n", "patterns: [\n]\n", `scaffold.yaml:5: patterns stands in brackets`},
-		{"pattern twice", "workers", "dlq", `scaffold.yaml:7: pattern "dlq" stands twice`},
-		{"pattern is a list", "- workers", "- [workers]", `scaffold.yaml:7: a pattern must be text, not a list`},
-		{"options is a list", "  database: sqlite", "  - database", `scaffold.yaml:9: options must be`},
-		{"option twice", "  database: sqlite\n", "  database: sqlite\n  database: postgres\n", `scaffold.yaml:10: "database" stands twice in options`},
-		{"anchor", "sqlite", "&a sqlite", `scaffold.yaml:9: database has an anchor or a tag`},
+		{"option is a bool", "sqlite", "true", `scaffold.yaml:13: database must be text, not bool`},
+		{"version is a number", "v0.1.0", "1.0", `scaffold.yaml:17: builtin must be text, not float`},
+		{"patterns is text", "patterns:\n  - dlq\n  - workers\n", "patterns: dlq\n", `scaffold.yaml:7: patterns must be a list`},
+		{"patterns in brackets", "patterns:\n  - dlq\n  - workers\n", "patterns: [dlq]\n", `scaffold.yaml:7: patterns stands in brackets (write one entry a line`},
+		{"brackets over lines", "patterns:\n  - dlq\n  - workers\n", "patterns: [\n]\n", `scaffold.yaml:7: patterns stands in brackets`},
+		{"pattern twice", "workers", "dlq", `scaffold.yaml:9: pattern "dlq" stands twice`},
+		{"pattern is a list", "- workers", "- [workers]", `scaffold.yaml:9: a pattern must be text, not a list`},
+		{"options is a list", "  database: sqlite", "  - database", `scaffold.yaml:13: options must be`},
+		{"option twice", "  database: sqlite\n", "  database: sqlite\n  database: postgres\n", `scaffold.yaml:14: "database" stands twice in options`},
+		{"anchor", "sqlite", "&a sqlite", `scaffold.yaml:13: database has an anchor or a tag`},
 		{"alias", "name: orders", "name: *a", `scaffold.yaml:1: is not YAML: unknown anchor`},
-		{"tag", "sqlite", "!!str sqlite", `scaffold.yaml:9: database has an anchor or a tag`},
-		{"block text", "sqlite", "|\n    sqlite", `scaffold.yaml:9: database must be on one line`},
-		{"two lines", "sqlite", "sqlite\n    more", `scaffold.yaml:9: database must be on one line`},
-		{"not yaml", "patterns:", "patterns: {", `scaffold.yaml:5: is not YAML: `},
+		{"tag", "sqlite", "!!str sqlite", `scaffold.yaml:13: database has an anchor or a tag`},
+		{"block text", "sqlite", "|\n    sqlite", `scaffold.yaml:13: database must be on one line`},
+		{"two lines", "sqlite", "sqlite\n    more", `scaffold.yaml:13: database must be on one line`},
+		{"not yaml", "patterns:", "patterns: {", `scaffold.yaml:7: is not YAML: `},
 		{"tab", "  - dlq", "\t- dlq", `is not YAML: `},
 		{"two documents", "packs:", "---\npacks:", `holds more than one document`},
 		{"a list", example, "- a\n", `scaffold.yaml:1: is not a list of`},
@@ -158,7 +164,7 @@ packs:
 patterns:   # what we use
     # jobs
 
-options: {}
+options:
 
 name: 'orders'
 module: acme.com/new-orders

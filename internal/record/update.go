@@ -53,21 +53,18 @@ func (m Manifest) text() []byte {
 	var b strings.Builder
 	b.WriteString(header)
 	fmt.Fprintf(&b, "%s: %s\n%s: %s\n", keyName, quote(m.Name), keyModule, quote(m.Module))
-	// No brackets where there are none: two branches that add their first
-	// patterns both leave this line alone.
-	fmt.Fprintf(&b, "%s:\n", keyPatterns)
+	// Two branches meet here line by line: no list has brackets where it is empty,
+	// and lines that never change stand between the lists.
+	fmt.Fprintf(&b, "\n# The patterns that were asked for; what they require comes with them.\n%s:\n", keyPatterns)
 	for _, p := range m.Patterns {
 		fmt.Fprintf(&b, "  - %s\n", quote(p))
 	}
-	b.WriteString(section(keyOptions, m.Options, "\n"))
-	b.WriteString(section(keyPacks, m.Packs, "\n"))
+	b.WriteString("\n# What was chosen where a pattern has alternatives.\n" + section(keyOptions, m.Options, "\n"))
+	b.WriteString("\n# The templates that it was last written from.\n" + section(keyPacks, m.Packs, "\n"))
 	return []byte(b.String())
 }
 
 func section(key string, m map[string]string, newline string) string {
-	if len(m) == 0 {
-		return key + ": {}" + newline
-	}
 	s := key + ":" + newline
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		s += "  " + quote(k) + ": " + quote(m[k]) + newline
@@ -165,27 +162,16 @@ func (e *editor) entries(key string, starts, ends []*yaml.Node, want []string, p
 		}
 		e.insert[after] = append(e.insert[after], prefix+text(w)+e.newline)
 	}
-	if empty := len(there) == 0; empty != (len(want) == 0) {
-		e.brackets(key, !empty)
+	if len(there) == 0 && len(want) > 0 {
+		e.brackets(key)
 	}
 }
 
-// brackets puts the brackets of an empty list behind its key, or takes them out.
-// Patterns need none.
-func (e *editor) brackets(key string, put bool) {
-	pair := "{}"
-	k, v := e.keys[key], e.vals[key]
-	if key == keyPatterns {
-		if put || v.Kind != yaml.SequenceNode {
-			return
-		}
-		pair = "[]"
-	}
-	if put {
-		_, end, _ := e.token(k)
-		line := e.lines[k.Line-1]
-		colon := end + strings.IndexByte(line[end:], ':') + 1
-		e.lines[k.Line-1] = line[:colon] + " " + pair + line[colon:]
+// brackets takes the brackets of an empty list out: it needs none.
+func (e *editor) brackets(key string) {
+	v := e.vals[key]
+	pair := map[yaml.Kind]string{yaml.SequenceNode: "[]", yaml.MappingNode: "{}"}[v.Kind]
+	if pair == "" || v.Style&yaml.FlowStyle == 0 {
 		return
 	}
 	line := e.lines[v.Line-1]
