@@ -216,7 +216,7 @@ func (d *foreignDraft) makePlan(fsys fs.FS, wire string, base, next tree.Tree, m
 	if d.mod, err = gomod.Finish(work[goMod].Data, merged.Data, mod, moduleCache().known); err != nil {
 		return err
 	}
-	base[goMod], next[goMod] = work[goMod], tree.File{Data: d.mod.Mod, Exec: work[goMod].Exec}
+	base[goMod], next[goMod] = work[goMod], tree.File{Data: plan.LineEnds(work[goMod].Data, d.mod.Mod), Exec: work[goMod].Exec}
 	next["go.sum"] = tree.File{Data: append(sum, d.mod.Sums...)}
 	if stands, ok := work["go.sum"]; ok {
 		base["go.sum"] = tree.File{Exec: stands.Exec}

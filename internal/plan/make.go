@@ -110,6 +110,7 @@ func (s *Step) compareUnknown() {
 	switch {
 	case same(s.Work, s.Next):
 		s.does(Settled, s.Work, "already there with the same content")
+		s.Notes = append(s.Notes, "you had this file already: it belongs to the service from now on, and goes with what brought it")
 	case bytes.Equal(s.Work.Data, s.Next.Data):
 		s.does(Update, s.Next, "already there with the same content, but another executable bit")
 	default:
@@ -125,7 +126,7 @@ func (s *Step) merge() {
 	if s.Work.Exec == s.Base.Exec {
 		exec = s.Next.Exec
 	}
-	r := merge.Merge(KindOf(s.Path), s.Base.Data, s.Work.Data, s.Next.Data, labels)
+	r := mergeFile(KindOf(s.Path), s.Base.Data, s.Work.Data, s.Next.Data)
 	s.Notes = r.Notes
 	if !r.Clean() {
 		s.conflict(Reason(r.Conflicts[0].Reason), "you and its template "+bothWhy(r), Mine, Theirs)
@@ -138,6 +139,32 @@ func (s *Step) merge() {
 		return
 	}
 	s.does(Merge, after, "you and its template changed it in different places")
+}
+
+// mergeFile is [merge.Merge] with the labels of a plan, for an owner who may have other
+// line ends than the templates: a file in which every line ends in CRLF is merged
+// as if none did, and written as it is.
+func mergeFile(kind merge.Kind, base, ours, theirs []byte) merge.Result {
+	if !crlf(ours) || bytes.ContainsRune(base, '\r') || bytes.ContainsRune(theirs, '\r') {
+		return merge.Merge(kind, base, ours, theirs, labels)
+	}
+	r := merge.Merge(kind, base, bytes.ReplaceAll(ours, []byte("\r\n"), []byte("\n")), theirs, labels)
+	r.Data = LineEnds(ours, r.Data)
+	return r
+}
+
+// LineEnds returns text, in which lines end in LF, with the line ends of ours.
+func LineEnds(ours, text []byte) []byte {
+	if !crlf(ours) {
+		return text
+	}
+	return bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
+}
+
+// crlf reports whether all lines end in CRLF, and there are such.
+func crlf(data []byte) bool {
+	n := bytes.Count(data, []byte("\r\n"))
+	return n > 0 && n == bytes.Count(data, []byte("\n")) && n == bytes.Count(data, []byte("\r"))
 }
 
 func bothWhy(r merge.Result) string {

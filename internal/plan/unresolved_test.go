@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/seed-d146d9dc/scaffold/internal/plan"
@@ -14,10 +15,11 @@ func TestUnresolved(t *testing.T) {
 		name, base, next, work string
 		want                   int
 	}{
+		{"markers that are not due a merge", "1\n", "1\n", open, 1},
 		{"markers", "1\n", "2\n", "1\n" + open, 2},
 		{"markers with the base between", "1\n", "2\n", "<<<<<<< a\n||||||| b\n=======\n>>>>>>> c\n", 1},
 		{"lines that end as on Windows", "1\n", "2\n", "<<<<<<< a\r\n=======\r\n>>>>>>> c\r\n", 1},
-		{"not due a merge", "1\n", "1\n", open, 0},
+		{"others', not due a merge", "1\n", "1\n", "<<<<<<< a\n=======\n>>>>>>> c\n", 0},
 		{"in the template", open, "2\n", "3\n" + open, 0},
 		{"no end", "1\n", "2\n", "<<<<<<< a\n=======\n", 0},
 		{"no start", "1\n", "2\n", "=======\n>>>>>>> c\n", 0},
@@ -26,11 +28,49 @@ func TestUnresolved(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := plan.Make(tree.Tree{"f": file(tt.base)}, tree.Tree{"f": file(tt.next)}, tree.Tree{"f": file(tt.work)})
-			s, _ := p.Step("f")
+			p := plan.Make(tree.Tree{"f.yaml": file(tt.base)}, tree.Tree{"f.yaml": file(tt.next)}, tree.Tree{"f.yaml": file(tt.work)})
+			s, _ := p.Step("f.yaml")
 			if got := s.Unresolved(); got != tt.want {
 				t.Errorf("line %d, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// A README may speak of how conflicts look.
+func TestUnresolvedInText(t *testing.T) {
+	t.Parallel()
+	for work, want := range map[string]int{
+		"1\n<<<<<<< HEAD\na\n=======\nb\n>>>>>>> x\n":                                           0,
+		"1\n<<<<<<< yours\na\n||||||| last written by scaffold\n=======\nb\n>>>>>>> scaffold\n": 2,
+	} {
+		p := plan.Make(tree.Tree{"README.md": file("1\n")}, tree.Tree{"README.md": file("0\n1\n")}, tree.Tree{"README.md": file(work)})
+		s, _ := p.Step("README.md")
+		if got := s.Unresolved(); got != want {
+			t.Errorf("%q: line %d, want %d", work, got, want)
+		}
+	}
+}
+
+// An owner whose editor writes CRLF is merged line by line all the same, and
+// keeps it.
+func TestLineEndsStay(t *testing.T) {
+	t.Parallel()
+	for path, text := range map[string][3]string{ // base, next, what the owner added at the end
+		"main.go":      {"package main\n\nfunc a() {}\n\nfunc b() {}\n", "package main\n\nfunc new() {}\n\nfunc a() {}\n\nfunc b() {}\n", "\nfunc mine() {}\n"},
+		"README.md":    {"1\n2\n3\n", "0\n1\n2\n3\n", "4\n"},
+		"compose.yaml": {"services:\n  a:\n    image: a\n  b:\n    image: b\n", "services:\n  a:\n    image: a2\n  b:\n    image: b\n", "  c:\n    image: c\n"},
+		"go.mod":       {"module x\n\ngo 1.26\n\nrequire a.b/c v1.0.0\n", "module x\n\ngo 1.26\n\nrequire a.b/c v1.1.0\n", "\nrequire d.e/f v1.0.0\n"},
+		"go.sum":       {"a v1 h1:x=\nb v1 h1:x=\n", "a v1 h1:x=\nb v1 h1:x=\nc v1 h1:x=\n", "d v1 h1:x=\n"},
+	} {
+		windows := func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
+		base, next, own := text[0], text[1], text[0]+text[2]
+		p := plan.Make(tree.Tree{path: file(base)}, tree.Tree{path: file(next)}, tree.Tree{path: file(windows(own))})
+		plain := plan.Make(tree.Tree{path: file(base)}, tree.Tree{path: file(next)}, tree.Tree{path: file(own)})
+		got, _ := p.Step(path)
+		want, _ := plain.Step(path)
+		if want.Action != plan.Merge || got.Action != want.Action || string(got.After.Data) != windows(string(want.After.Data)) {
+			t.Errorf("%s: %s %q; want %s %q", path, got.Action, got.After.Data, want.Action, windows(string(want.After.Data)))
+		}
 	}
 }
