@@ -15,7 +15,12 @@ type ChangedError struct {
 }
 
 func (e *ChangedError) Error() string {
-	return strings.Join(e.Paths, ", ") + ": changed since it was read; nothing was written, run this again"
+	const most = 5
+	paths := strings.Join(e.Paths[:min(most, len(e.Paths))], ", ")
+	if more := len(e.Paths) - most; more > 0 {
+		paths += fmt.Sprintf(" and %d more", more)
+	}
+	return paths + ": changed since it was read; nothing was written, run this again"
 }
 
 // failed is err as a user reads it: the file, what happened and what to do.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -90,6 +91,9 @@ func runAdd(ctx context.Context, a *app, o *addOptions, doc *document) error {
 		return runForeign(ctx, a, o, root, folder, doc)
 	}
 	if flag := o.given(); flag != "" {
+		if s, err := a.look(ctx, o.dir); err != nil || s == nil {
+			return cmp.Or(err, usagef("%s: no go.mod here or above: go to a Go module's folder, or name one with --dir", o.dir))
+		}
 		return usagef("%s: is for modules that scaffold did not make; this is a service that it made, and adds to as a whole", flag)
 	}
 	c, s, before, err := a.begin(ctx, &o.changeOptions, o.patterns)

@@ -104,6 +104,12 @@ type draft struct {
 	added []catalog.Added
 	next  tree.Tree
 	plan  plan.Plan
+	// needed says which of the owner's files import what is taken out, and own are
+	// the Go files that scaffold did not write, where these were looked for.
+	needed []string
+	own    map[string]bool
+	// stale says which of the owner's files import the module by its former name.
+	stale []string
 }
 
 // draft works out how the service becomes what want says. It writes nothing.
@@ -137,7 +143,11 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 		return nil, err
 	}
 	// Without these, what is added is not built, or nothing starts it.
-	d.plan = plan.Make(s.base, d.next, work, goMod, "go.sum", "cmd/"+want.Name+"/app.go")
+	base, err := d.owners(work)
+	if err != nil {
+		return nil, err
+	}
+	d.plan = plan.Make(base, d.next, work, goMod, "go.sum", "cmd/"+want.Name+"/app.go")
 	for _, step := range d.plan.Steps {
 		if line := step.Unresolved(); line > 0 {
 			return nil, fmt.Errorf("%s:%d: has a conflict that is not resolved (edit what stands between <<<<<<< and >>>>>>>, then run this again)", step.Path, line)
@@ -179,6 +189,9 @@ func inStep(c *catalog.Catalog, s *service, says catalog.Selection) error {
 		return err
 	}
 	for _, p := range s.base.Paths() {
+		if !files[p] && s.manifest.Packs[builtin] != version {
+			return usagef("%s is what scaffold %s wrote, and this is %s: run `scaffold update` first (it takes out or renames %s)", s.manifest.Name, s.manifest.Packs[builtin], version, p)
+		}
 		if !files[p] {
 			return usagef("%s was edited: run `scaffold apply` first (it takes out or renames %s)", record.ManifestFile, p)
 		}
@@ -320,8 +333,15 @@ func (a *app) carryOut(ctx context.Context, d *draft, o *changeOptions, doc *doc
 		}
 	}
 	doc.draft(d)
-	if n := len(d.plan.Conflicts()); n > 0 {
-		return nil, fmt.Errorf("%s: %w", count(n, "conflict"), errConflicts)
+	if len(d.needed) > 0 {
+		if o.conflicts != string(plan.Theirs) {
+			return nil, &neededError{d.needed}
+		}
+		a.notef("%s, which is taken out", few(d.needed))
+	}
+	if left := d.plan.Conflicts(); len(left) > 0 {
+		return nil, fmt.Errorf("%s: %w; decide with --conflicts=%s, or run this at a terminal to decide file by file",
+			count(len(left), "conflict"), errConflicts, choices(left))
 	}
 	changes, err := d.changes()
 	if err != nil {
@@ -347,8 +367,26 @@ func (a *app) carryOut(ctx context.Context, d *draft, o *changeOptions, doc *doc
 	if err := write(); err != nil {
 		return nil, err
 	}
+	if len(d.stale) > 0 {
+		a.notef("%s: write %s there", few(d.stale), d.want.Module)
+	}
 	doc.Result, a.wrote = resultWritten, d.root
 	return d, nil
+}
+
+// choices are the policies that can decide one of the conflicts.
+func choices(conflicts []plan.Step) string {
+	var names []string
+	for _, p := range []plan.Policy{plan.Markers, plan.Mine, plan.Theirs} {
+		if slices.ContainsFunc(conflicts, func(s plan.Step) bool { return slices.Contains(s.Conflict.Choices, p) }) {
+			names = append(names, string(p))
+		}
+	}
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // confirm asks whether to write, where anything is asked.

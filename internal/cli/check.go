@@ -55,6 +55,7 @@ func runCheck(ctx context.Context, a *app, o *checkOptions, doc *document) error
 	}
 	if !o.json {
 		a.noteUnwired(d)
+		a.noteUnrequired(d)
 	}
 	drift, own := 0, 0
 	for _, step := range d.plan.Steps {

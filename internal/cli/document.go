@@ -30,7 +30,9 @@ type document struct {
 	Service *serviceJSON `json:"service,omitempty"`
 	// Added are the patterns that came because another one requires them.
 	Added []catalog.Added `json:"added,omitempty"`
-	Plan  *plan.Plan      `json:"plan,omitempty"`
+	// Needed says which of the owner's files import what is taken out.
+	Needed []string   `json:"needed,omitempty"`
+	Plan   *plan.Plan `json:"plan,omitempty"`
 	// Module is what was found where scaffold did not make the module.
 	Module *moduleJSON `json:"module,omitempty"`
 }
@@ -57,7 +59,7 @@ func (doc *document) draft(d *draft) {
 		doc.Root = abs
 	}
 	doc.Service = describe(d.want, d.selection)
-	doc.Added, doc.Plan = d.added, &d.plan
+	doc.Added, doc.Needed, doc.Plan = d.added, d.needed, &d.plan
 }
 
 // close completes the document with what came of the command, and prints it if
@@ -66,8 +68,9 @@ func (a *app) close(doc *document, o *changeOptions, err error) error {
 	if !o.json {
 		return err
 	}
+	var needed *neededError
 	switch {
-	case errors.Is(err, errConflicts):
+	case errors.Is(err, errConflicts), errors.As(err, &needed):
 		doc.Result = resultConflicts
 	case errors.Is(err, errDrift):
 		doc.Result = resultDrift

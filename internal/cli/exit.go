@@ -34,7 +34,7 @@ func usagef(format string, args ...any) error {
 
 var (
 	// errConflicts ends a command that must not decide them by itself.
-	errConflicts = errors.New("nothing was written; decide with --conflicts=markers, mine or theirs, or run this at a terminal to decide file by file")
+	errConflicts = errors.New("nothing was written")
 	// errDrift ends check.
 	errDrift = errors.New("drift")
 	// errDeclined ends a command whose plan the person said no to.
@@ -45,12 +45,13 @@ var (
 func exitCode(err error) int {
 	var usage *usageError
 	var unknown *catalog.UnknownError
+	var needed *neededError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, ask.ErrInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.Is(err, errConflicts):
+	case errors.Is(err, errConflicts), errors.As(err, &needed):
 		return exitConflicts
 	case errors.Is(err, errDrift):
 		return exitDrift

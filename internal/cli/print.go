@@ -66,7 +66,7 @@ func (a *app) printSteps(steps []plan.Step) {
 // stays because its template has nothing new.
 func told(s plan.Step) bool {
 	if s.Action == plan.Settled {
-		return false
+		return len(s.Notes) > 0
 	}
 	return s.Action != plan.Keep || s.Decided != ""
 }
@@ -118,6 +118,7 @@ func (a *app) printDone(c *catalog.Catalog, d *draft) {
 	a.printf("Done: %s.\n", tally(d.plan))
 	a.printMarked(d)
 	a.noteUnwired(d)
+	a.noteUnrequired(d)
 	a.printEngines(c, d.selection)
 }
 

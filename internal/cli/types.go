@@ -13,18 +13,15 @@ import (
 )
 
 // checkTypes makes a conflict of each Go file that both sides changed and whose
-// merge is Go, but no longer type-checks with the rest of its package. Where that
-// can't be found out it is said, and no failure.
+// merge is Go, but no longer type-checks with the rest of its package. Where files
+// come to a package that the owner has edited, or go from it, and it no longer
+// type-checks, that is told: no file of theirs is to be decided about. Where it
+// can't be found out that is said, and no failure.
 func (a *app) checkTypes(ctx context.Context, d *draft) error {
 	merged := goMerges(d.plan)
-	if len(merged) == 0 || len(d.plan.Conflicts()) > 0 {
+	dirs := touched(d, merged)
+	if len(dirs) == 0 || len(d.plan.Conflicts()) > 0 {
 		return nil
-	}
-	var dirs []string
-	for _, p := range merged {
-		if dir := path.Dir(p); !slices.Contains(dirs, dir) {
-			dirs = append(dirs, dir)
-		}
 	}
 	after := make(map[string]*tree.File)
 	for _, step := range d.plan.Changes() {
@@ -32,6 +29,9 @@ func (a *app) checkTypes(ctx context.Context, d *draft) error {
 	}
 	problems, err := typecheck.Check(ctx, d.root, dirs, after)
 	var unavailable *typecheck.UnavailableError
+	if errors.As(err, &unavailable) && len(merged) == 0 {
+		return nil
+	}
 	if errors.As(err, &unavailable) {
 		a.notef("what was merged in %s was not type-checked (%s): run `go vet ./...` afterwards", strings.Join(merged, ", "), unavailable.Why)
 		return nil
@@ -40,11 +40,47 @@ func (a *app) checkTypes(ctx context.Context, d *draft) error {
 		return err
 	}
 	for _, problem := range problems {
+		if len(merged) == 0 {
+			a.notef("%s: with what you changed, this does not type-check any more: mend it afterwards", problem)
+		}
 		for _, p := range blamed(merged, problem) {
 			d.plan = d.plan.Doubt(p, problem.String())
 		}
 	}
 	return nil
+}
+
+// touched are the folders of the merges, and those in which the plan changes Go
+// files beside some that the owner edited, or takes them out beside their own.
+func touched(d *draft, merged []string) []string {
+	var dirs []string
+	add := func(p string) {
+		if dir := path.Dir(p); !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	for _, p := range merged {
+		add(p)
+	}
+	changed, gone := make(map[string]bool), make(map[string]bool)
+	for _, step := range d.plan.Changes() {
+		if path.Ext(step.Path) == ".go" {
+			changed[path.Dir(step.Path)] = true
+			gone[path.Dir(step.Path)] = gone[path.Dir(step.Path)] || step.After == nil
+		}
+	}
+	for _, step := range d.plan.Steps {
+		if path.Ext(step.Path) == ".go" && step.Action == plan.Keep && step.Work != nil && changed[path.Dir(step.Path)] {
+			add(step.Path)
+		}
+	}
+	for p := range d.own {
+		if gone[path.Dir(p)] {
+			add(p)
+		}
+	}
+	slices.Sort(dirs)
+	return dirs
 }
 
 // goMerges are the paths of the Go files that the plan merges by itself.

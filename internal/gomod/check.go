@@ -101,3 +101,34 @@ func Required(data []byte) (map[string]string, error) {
 	}
 	return versions, nil
 }
+
+// Direct returns the modules that a go.mod file requires for its own module's
+// packages, in order.
+func Direct(data []byte) ([]string, error) {
+	parsed, err := modfile.ParseLax("go.mod", data, nil)
+	if err != nil {
+		return nil, err
+	}
+	var direct []string
+	for _, r := range parsed.Require {
+		if !r.Indirect {
+			direct = append(direct, r.Mod.Path)
+		}
+	}
+	return direct, nil
+}
+
+// Without returns a go.mod file that does not require the modules.
+func Without(data []byte, modules []string) ([]byte, error) {
+	parsed, err := modfile.Parse("go.mod", data, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range modules {
+		if err := parsed.DropRequire(m); err != nil {
+			return nil, err
+		}
+	}
+	parsed.Cleanup()
+	return parsed.Format()
+}

@@ -1,0 +1,259 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/seed-d146d9dc/scaffold/internal/gomod"
+	"github.com/seed-d146d9dc/scaffold/internal/plan"
+	"github.com/seed-d146d9dc/scaffold/internal/tree"
+	"github.com/seed-d146d9dc/scaffold/internal/worktree"
+)
+
+// A neededError says that a change takes out what the owner's own code imports.
+type neededError struct{ uses []string }
+
+func (e *neededError) Error() string {
+	return fmt.Sprintf("%s, which goes: nothing was written; take the import out, name its pattern in scaffold.yaml to keep it, or say --conflicts=theirs", few(e.uses))
+}
+
+// few names the first of many.
+func few(names []string) string {
+	const most = 5
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+// owners looks at what the change takes out and the owner's code may need. Of that,
+// it notes the packages, and returns the base to plan with: one in which the
+// requirements that the owner's code needs were never scaffold's, so that they
+// stay. The sums of an owner who has requirements of their own stay, all of them.
+func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
+	if d.text == nil {
+		return d.base, nil
+	}
+	was, next, err := requirements(d.base, d.next)
+	if err != nil {
+		return d.base, err
+	}
+	module := d.want.Module
+	if base, ok := d.base[goMod]; ok {
+		if module, err = gomod.ModulePath(goMod, base.Data); err != nil {
+			return d.base, err
+		}
+	}
+	gone := make(map[string]bool) // import paths
+	dirs := packages(d.next)
+	for dir := range packages(d.base) {
+		if !dirs[dir] {
+			gone[module+"/"+dir] = true
+		}
+	}
+	less := slices.DeleteFunc(slices.Collect(maps.Keys(was)), func(m string) bool { _, ok := next[m]; return ok })
+	edited := !bytes.Equal(work[goMod].Data, d.base[goMod].Data)
+	if len(gone) == 0 && len(less) == 0 && module == d.want.Module {
+		return d.base, nil
+	}
+	imports, err := d.imports(work)
+	if err != nil {
+		return nil, err
+	}
+	needed := make(map[string]string) // import path of a requirement's package → a file
+	for _, imp := range slices.Sorted(maps.Keys(imports)) {
+		below, own := strings.CutPrefix(imp, module+"/")
+		switch use := imports[imp] + " imports " + imp; {
+		case gone[imp] && d.leavesNone(below):
+			d.needed = append(d.needed, use)
+		case own && module != d.want.Module:
+			d.stale = append(d.stale, use)
+		}
+		if slices.ContainsFunc(less, func(m string) bool { return imp == m || strings.HasPrefix(imp, m+"/") }) {
+			needed[imp] = imports[imp]
+		}
+	}
+	if len(needed) == 0 && !edited {
+		return d.base, nil
+	}
+	base := maps.Clone(d.base)
+	if len(needed) > 0 {
+		if base[goMod], err = d.without(base[goMod], needed, was, next); err != nil {
+			return nil, err
+		}
+	}
+	base[goSum] = tree.File{Data: common(base[goSum].Data, d.next[goSum].Data), Exec: base[goSum].Exec}
+	return base, nil
+}
+
+const goSum = "go.sum"
+
+// requirements returns what two versions of a service require. A tree without go.mod
+// requires nothing.
+func requirements(base, next tree.Tree) (was, is map[string]string, err error) {
+	if was, err = gomod.Required(base[goMod].Data); err == nil {
+		is, err = gomod.Required(next[goMod].Data)
+	}
+	return was, is, err
+}
+
+// packages are the folders of Go packages that can be imported.
+func packages(files tree.Tree) map[string]bool {
+	dirs := make(map[string]bool)
+	for p := range files {
+		if path.Ext(p) == ".go" && !strings.HasSuffix(p, "_test.go") {
+			dirs[path.Dir(p)] = true
+		}
+	}
+	return dirs
+}
+
+// leavesNone reports whether of a package nothing but scaffold's stands there.
+func (d *draft) leavesNone(dir string) bool {
+	for p := range d.own {
+		if path.Dir(p) == dir && !strings.HasSuffix(p, "_test.go") {
+			return false
+		}
+	}
+	return true
+}
+
+// imports returns what the owner's own Go code imports: files that scaffold did not
+// write, and what was added to those that it did. Each with one of the files.
+func (d *draft) imports(work tree.Tree) (map[string]string, error) {
+	all := make(map[string]string)
+	root, err := os.OpenRoot(d.root)
+	if err != nil {
+		return nil, err
+	}
+	dir := worktree.Open(root)
+	defer func() { _ = dir.Close() }()
+	d.own = make(map[string]bool)
+	fsys := dir.FS()
+	err = fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		base := path.Base(name)
+		if e.IsDir() {
+			if name == "." {
+				return nil
+			}
+			_, err := root.Lstat(name + "/" + goMod)
+			if base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor" || err == nil {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if path.Ext(base) != ".go" || !e.Type().IsRegular() || base[0] == '.' || base[0] == '_' {
+			return nil
+		}
+		written, ours := d.base[name]
+		data := work[name].Data
+		if !ours {
+			d.own[name] = true
+			if data, err = fs.ReadFile(fsys, name); err != nil {
+				return err
+			}
+		} else if _, stays := d.next[name]; !stays || bytes.Equal(data, written.Data) {
+			return nil
+		}
+		for _, imp := range added(name, written.Data, data) {
+			if _, ok := all[imp]; !ok {
+				all[imp] = name
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // it is gone by now
+	}
+	return all, err
+}
+
+// added are the imports of a file that its earlier version does not have. What does
+// not parse imports what could be read of it.
+func added(name string, before, now []byte) []string {
+	had, _, _ := gomod.FileImports(name, before)
+	has, _, _ := gomod.FileImports(name, now)
+	return slices.DeleteFunc(has, func(imp string) bool { return len(before) > 0 && slices.Contains(had, imp) })
+}
+
+// without returns a go.mod that lacks what the packages need and the service then
+// no longer requires.
+func (d *draft) without(mod tree.File, packages, was, next map[string]string) (tree.File, error) {
+	var src strings.Builder
+	src.WriteString("package owners\n\nimport (\n")
+	for imp := range packages {
+		fmt.Fprintf(&src, "\t_ %q\n", imp)
+	}
+	src.WriteString(")\n")
+	files := maps.Clone(d.next)
+	files["owners/owners.go"] = tree.File{Data: []byte(src.String())}
+	var drop []string
+	keep := func(modules map[string]string) {
+		for m := range modules {
+			if _, ours := was[m]; ours && next[m] == "" {
+				drop = append(drop, m)
+			}
+		}
+	}
+	resolved, _, err := gomod.Resolve(d.want.Module, files)
+	if err == nil {
+		var with map[string]string
+		if with, err = gomod.Required(resolved); err == nil {
+			keep(with)
+		}
+	}
+	if err != nil { // a package of theirs that no template imports: all stay
+		keep(was)
+	}
+	data, err := gomod.Without(mod.Data, drop)
+	return tree.File{Data: data, Exec: mod.Exec}, err
+}
+
+// common returns the lines of text that other has, too.
+func common(text, other []byte) []byte {
+	has := make(map[string]bool)
+	for line := range strings.Lines(string(other)) {
+		has[line] = true
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if has[line] {
+			out.WriteString(line)
+		}
+	}
+	return []byte(out.String())
+}
+
+// noteUnrequired tells which requirements the service's go.mod lacks, though its
+// files import them: the owner took them out, or took one side of a merge.
+func (a *app) noteUnrequired(d *draft) {
+	stands := d.next[goMod].Data
+	if step, ok := d.plan.Step(goMod); ok {
+		if step.After == nil || step.Action == plan.Conflict {
+			return
+		}
+		stands = step.After.Data
+	}
+	has, err := gomod.Required(stands)
+	if err != nil {
+		return // is told elsewhere
+	}
+	needs, err := gomod.Direct(d.next[goMod].Data)
+	if err != nil {
+		return
+	}
+	missing := slices.DeleteFunc(needs, func(m string) bool { _, ok := has[m]; return ok })
+	if len(missing) > 0 {
+		a.notef("go.mod: does not require %s, which the service's files import: run `go mod tidy`, unless you left those files out on purpose", few(missing))
+	}
+}
