@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -188,4 +190,15 @@ func contains(s, part string) error {
 		return nil
 	}
 	return fmt.Errorf("no %q in %q", part, s)
+}
+
+// reportTimes says how long something took, of all the times that it was done.
+func reportTimes(b *testing.B, took []time.Duration) {
+	b.Helper()
+	slices.Sort(took)
+	at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))] }
+	b.ReportMetric(float64(at(.5).Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(at(.99).Microseconds())/1000, "p99-ms")
+	b.Logf("%d times: min %s, p50 %s, p90 %s, p95 %s, p99 %s, p99.9 %s, max %s",
+		len(took), at(0), at(.5), at(.9), at(.95), at(.99), at(.999), at(1))
 }

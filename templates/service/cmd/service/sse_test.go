@@ -427,3 +427,40 @@ func TestSSEContradictions(t *testing.T) {
 	refuseTogether(t, map[string]string{"SSE_WRITE_TIMEOUT": "11s"}, "SSE_WRITE_TIMEOUT=11s: must not be more than HTTP_CLOSE_TIMEOUT=10s")
 	refuseTogether(t, map[string]string{"SSE_WRITE_TIMEOUT": "10s"}, "")
 }
+
+// BenchmarkSSEFanOut measures from the request that publishes an event until a
+// client has it, over TCP, with both ends in this process.
+func BenchmarkSSEFanOut(b *testing.B) {
+	for _, clients := range []int{10, 1000} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			s := startService(b, nil)
+			received := make(chan time.Time, clients)
+			var reading sync.WaitGroup
+			b.Cleanup(reading.Wait) // when the streams are closed
+			for range clients {
+				stream := ssetest.Open(b, s.URL+"/orders/42/events", "")
+				if err := stream.Position(); err != nil {
+					b.Fatal(err)
+				}
+				reading.Go(func() {
+					for {
+						if _, err := stream.Next(); err != nil {
+							return
+						}
+						received <- time.Now()
+					}
+				})
+			}
+			var took []time.Duration
+			for b.Loop() {
+				start := time.Now()
+				sseSetStatus(b, s.URL, "42", "packed")
+				for range clients {
+					took = append(took, (<-received).Sub(start))
+				}
+			}
+			b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), "deliveries/s")
+			reportTimes(b, took)
+		})
+	}
+}

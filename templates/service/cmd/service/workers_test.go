@@ -251,12 +251,30 @@ func BenchmarkWorkersSubmit(b *testing.B) {
 		workersMustAccept(b, s.URL, body)
 		took = append(took, time.Since(start))
 	}
-	slices.Sort(took)
-	at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))] }
-	b.ReportMetric(float64(at(.5).Microseconds())/1000, "p50-ms")
-	b.ReportMetric(float64(at(.99).Microseconds())/1000, "p99-ms")
-	b.Logf("%d requests: min %s, p50 %s, p90 %s, p95 %s, p99 %s, p99.9 %s, max %s",
-		len(took), at(0), at(.5), at(.9), at(.95), at(.99), at(.999), at(1))
+	reportTimes(b, took)
+}
+
+// BenchmarkWorkersJobs measures how many jobs are placed and worked in a second:
+// orders are placed one after the other, and then all invoices waited for.
+func BenchmarkWorkersJobs(b *testing.B) {
+	const jobs = 1000
+	for _, concurrency := range []string{"4", "32"} {
+		b.Run("concurrency="+concurrency, func(b *testing.B) {
+			s := startService(b, map[string]string{"WORKERS_CONCURRENCY": concurrency})
+			round := 0
+			for b.Loop() {
+				order := func(i int) string { return fmt.Sprintf("J-%d-%d", round, i) }
+				for i := range jobs {
+					workersMustAccept(b, s.URL, workersOrder(order(i)))
+				}
+				for i := range jobs {
+					workersWaitForInvoice(b, s.URL, order(i))
+				}
+				round++
+			}
+			b.ReportMetric(float64(round*jobs)/b.Elapsed().Seconds(), "jobs/s")
+		})
+	}
 }
 
 func TestWorkersContradictions(t *testing.T) {
