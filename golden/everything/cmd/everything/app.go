@@ -3,6 +3,7 @@ package main
 import (
 	"example.com/everything/internal/database"
 	"example.com/everything/internal/dlq"
+	"example.com/everything/internal/eventsourcing"
 	"example.com/everything/internal/jobstatus"
 	"example.com/everything/internal/polling"
 	"example.com/everything/internal/pubsub"
@@ -22,17 +23,18 @@ const name = "everything"
 type App struct {
 	host
 
-	database    *database.Pool
-	polling     *polling.Poller
-	pubsub      *pubsub.Bus
-	sse         *sse.Hub
-	websocket   *websocket.Hub
-	synchronous *synchronous.Gate
-	workers     *workers.Pool
-	jobstatus   *jobstatus.Board
-	retries     *retries.Retries
-	dlq         *dlq.Queue
-	upload      *upload.Uploads
+	database      *database.Pool
+	polling       *polling.Poller
+	pubsub        *pubsub.Bus
+	sse           *sse.Hub
+	websocket     *websocket.Hub
+	synchronous   *synchronous.Gate
+	workers       *workers.Pool
+	jobstatus     *jobstatus.Board
+	retries       *retries.Retries
+	dlq           *dlq.Queue
+	eventsourcing *eventsourcing.Log
+	upload        *upload.Uploads
 }
 
 // parts lists the service's parts in the order in which they are set up; they
@@ -53,6 +55,8 @@ func (a *App) parts() []part {
 		{"retries", a.setupRetries},
 		{"dlq", a.setupDLQ},
 		{"dlq_pubsub", a.setupDLQPubsub},
+		{"eventsourcing", a.setupEventsourcing},
+		{"eventsourcing_pubsub", a.setupEventsourcingPubsub},
 		{"upload", a.setupUpload},
 		{"upload_workers", a.setupUploadWorkers},
 	}

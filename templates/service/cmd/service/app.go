@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/dlq"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/eventsourcing"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/jobstatus"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/polling"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub"
@@ -22,17 +23,18 @@ const name = "service"
 type App struct {
 	host
 
-	database    *database.Pool
-	polling     *polling.Poller
-	pubsub      *pubsub.Bus
-	sse         *sse.Hub
-	websocket   *websocket.Hub
-	synchronous *synchronous.Gate
-	workers     *workers.Pool
-	jobstatus   *jobstatus.Board
-	retries     *retries.Retries
-	dlq         *dlq.Queue
-	upload      *upload.Uploads
+	database      *database.Pool
+	polling       *polling.Poller
+	pubsub        *pubsub.Bus
+	sse           *sse.Hub
+	websocket     *websocket.Hub
+	synchronous   *synchronous.Gate
+	workers       *workers.Pool
+	jobstatus     *jobstatus.Board
+	retries       *retries.Retries
+	dlq           *dlq.Queue
+	eventsourcing *eventsourcing.Log
+	upload        *upload.Uploads
 }
 
 // parts lists the service's parts in the order in which they are set up; they
@@ -53,6 +55,8 @@ func (a *App) parts() []part {
 		{"retries", a.setupRetries},
 		{"dlq", a.setupDLQ},
 		{"dlq_pubsub", a.setupDLQPubsub},
+		{"eventsourcing", a.setupEventsourcing},
+		{"eventsourcing_pubsub", a.setupEventsourcingPubsub},
 		{"upload", a.setupUpload},
 		{"upload_workers", a.setupUploadWorkers},
 	}
