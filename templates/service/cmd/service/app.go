@@ -6,6 +6,7 @@ import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/eventsourcing"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/jobstatus"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/polling"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/progress"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/pubsub"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/retries"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/sse"
@@ -31,6 +32,7 @@ type App struct {
 	synchronous   *synchronous.Gate
 	workers       *workers.Pool
 	jobstatus     *jobstatus.Board
+	progress      *progress.Tracker
 	retries       *retries.Retries
 	dlq           *dlq.Queue
 	eventsourcing *eventsourcing.Log
@@ -52,6 +54,9 @@ func (a *App) parts() []part {
 		{"workers", a.setupWorkers},
 		{"jobstatus", a.setupJobstatus},
 		{"polling_jobstatus", a.setupPollingJobstatus},
+		{"progress", a.setupProgress},
+		{"sse_progress", a.setupSSEProgress},
+		{"websocket_progress", a.setupWebSocketProgress},
 		{"retries", a.setupRetries},
 		{"dlq", a.setupDLQ},
 		{"dlq_pubsub", a.setupDLQPubsub},
