@@ -6,6 +6,7 @@ import (
 	"example.com/everything/internal/eventsourcing"
 	"example.com/everything/internal/jobstatus"
 	"example.com/everything/internal/polling"
+	"example.com/everything/internal/progress"
 	"example.com/everything/internal/pubsub"
 	"example.com/everything/internal/retries"
 	"example.com/everything/internal/sse"
@@ -31,6 +32,7 @@ type App struct {
 	synchronous   *synchronous.Gate
 	workers       *workers.Pool
 	jobstatus     *jobstatus.Board
+	progress      *progress.Tracker
 	retries       *retries.Retries
 	dlq           *dlq.Queue
 	eventsourcing *eventsourcing.Log
@@ -52,6 +54,9 @@ func (a *App) parts() []part {
 		{"workers", a.setupWorkers},
 		{"jobstatus", a.setupJobstatus},
 		{"polling_jobstatus", a.setupPollingJobstatus},
+		{"progress", a.setupProgress},
+		{"sse_progress", a.setupSSEProgress},
+		{"websocket_progress", a.setupWebSocketProgress},
 		{"retries", a.setupRetries},
 		{"dlq", a.setupDLQ},
 		{"dlq_pubsub", a.setupDLQPubsub},

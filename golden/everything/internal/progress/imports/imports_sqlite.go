@@ -1,0 +1,12 @@
+package imports
+
+import (
+	"context"
+
+	"example.com/everything/internal/database"
+)
+
+func exec(ctx context.Context, db *database.Pool, statement string, args ...any) error {
+	_, err := db.ExecContext(ctx, statement, args...)
+	return err
+}
