@@ -51,7 +51,7 @@ type options struct {
 }
 
 // patterns are those of the service that is generated.
-const patterns = "sse,websocket,pubsub,workers"
+const patterns = "sse,websocket,pubsub,workers,progress"
 
 func run(ctx context.Context, o options, out io.Writer) (err error) {
 	tmp, err := os.MkdirTemp("", "failover")
