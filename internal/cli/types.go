@@ -3,9 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seed-d146d9dc/scaffold/internal/plan"
 	"github.com/seed-d146d9dc/scaffold/internal/tree"
@@ -27,7 +29,7 @@ func (a *app) checkTypes(ctx context.Context, d *draft) error {
 	for _, step := range d.plan.Changes() {
 		after[step.Path] = step.After
 	}
-	problems, err := typecheck.Check(ctx, d.root, dirs, after)
+	problems, err := a.typeCheck(ctx, d.root, dirs, after)
 	var unavailable *typecheck.UnavailableError
 	if errors.As(err, &unavailable) && len(merged) == 0 {
 		return nil
@@ -48,6 +50,28 @@ func (a *app) checkTypes(ctx context.Context, d *draft) error {
 		}
 	}
 	return nil
+}
+
+// The go command takes a second where it has compiled before what the packages
+// import, and minutes where it has not: then it is said what is waited for, and
+// not waited for long. What it has compiled until then it need not the next time.
+const (
+	typesSaid  = 2 * time.Second
+	typesLimit = 30 * time.Second
+)
+
+func (a *app) typeCheck(ctx context.Context, root string, dirs []string, after map[string]*tree.File) ([]typecheck.Problem, error) {
+	within, cancel := context.WithTimeout(ctx, typesLimit)
+	defer cancel()
+	if a.terminal(ctx) != nil { // a person waits
+		said := time.AfterFunc(typesSaid, func() { a.notef("type-checking what was merged; the go command compiles what it needs first ...") })
+		defer said.Stop()
+	}
+	problems, err := typecheck.Check(within, root, dirs, after)
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		err = &typecheck.UnavailableError{Why: fmt.Sprintf("it took longer than %s", typesLimit)}
+	}
+	return problems, err
 }
 
 // touched are the folders of the merges, and those in which the plan changes Go
