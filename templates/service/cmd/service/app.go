@@ -4,6 +4,7 @@ import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/dlq"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/eventsourcing"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/hashring"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/jobstatus"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/polling"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/progress"
@@ -29,6 +30,7 @@ type App struct {
 	pubsub        *pubsub.Bus
 	sse           *sse.Hub
 	websocket     *websocket.Hub
+	hashring      *hashring.Node
 	synchronous   *synchronous.Gate
 	workers       *workers.Pool
 	jobstatus     *jobstatus.Board
@@ -50,6 +52,7 @@ func (a *App) parts() []part {
 		{"sse_pubsub", a.setupSSEPubsub},
 		{"websocket", a.setupWebSocket},
 		{"websocket_pubsub", a.setupWebSocketPubsub},
+		{"hashring", a.setupHashring},
 		{"synchronous", a.setupSynchronous},
 		{"workers", a.setupWorkers},
 		{"jobstatus", a.setupJobstatus},
