@@ -4,6 +4,7 @@ import (
 	"example.com/everything/internal/database"
 	"example.com/everything/internal/dlq"
 	"example.com/everything/internal/eventsourcing"
+	"example.com/everything/internal/hashring"
 	"example.com/everything/internal/jobstatus"
 	"example.com/everything/internal/polling"
 	"example.com/everything/internal/progress"
@@ -29,6 +30,7 @@ type App struct {
 	pubsub        *pubsub.Bus
 	sse           *sse.Hub
 	websocket     *websocket.Hub
+	hashring      *hashring.Node
 	synchronous   *synchronous.Gate
 	workers       *workers.Pool
 	jobstatus     *jobstatus.Board
@@ -50,6 +52,7 @@ func (a *App) parts() []part {
 		{"sse_pubsub", a.setupSSEPubsub},
 		{"websocket", a.setupWebSocket},
 		{"websocket_pubsub", a.setupWebSocketPubsub},
+		{"hashring", a.setupHashring},
 		{"synchronous", a.setupSynchronous},
 		{"workers", a.setupWorkers},
 		{"jobstatus", a.setupJobstatus},

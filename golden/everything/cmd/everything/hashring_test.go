@@ -1,0 +1,152 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"example.com/everything/internal/waittest"
+)
+
+// hashringEnv is that of members which join the one that listens at the first
+// address, and find out within seconds who is gone.
+func hashringEnv(t *testing.T) map[string]string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := listener.Close(); err != nil { // free for the first member
+		t.Fatal(err)
+	}
+	return map[string]string{
+		"HASHRING_JOIN": listener.Addr().String(), "HASHRING_PROBE_INTERVAL": "300ms", "HASHRING_LEASE": "1s",
+		"HASHRING_QUORUM": "2", "HASHRING_WAIT": "20s",
+	}
+}
+
+func hashringFirst(env map[string]string) map[string]string {
+	first := map[string]string{"HASHRING_GOSSIP_ADDR": env["HASHRING_JOIN"]}
+	for k, v := range env {
+		first[k] = v
+	}
+	return first
+}
+
+func hashringMembers(t *testing.T, url string, want int) {
+	t.Helper()
+	waittest.Until(t, func() error {
+		_, metrics := get(t, url+"/metrics")
+		status, ready := get(t, url+"/readyz")
+		if status != http.StatusOK {
+			return errors.New(ready)
+		}
+		return contains(metrics, fmt.Sprintf("\nhashring_members %d\n", want))
+	})
+}
+
+// hashringEdit returns how many edits the document has, and who has it.
+func hashringEdit(t *testing.T, url, id string) (edits int, owner string) {
+	t.Helper()
+	status, body := send(t, http.MethodPost, url+"/documents/"+id+"/edits", `{"text":"two words"}`)
+	var answer documentAnswer
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || status != http.StatusOK {
+		t.Fatalf("%s: %d %s %v", id, status, body, err)
+	}
+	return answer.Edits, answer.Owner
+}
+
+func TestHashringAlone(t *testing.T) {
+	s := startService(t, nil)
+	status, _ := get(t, s.URL+"/documents/plan")
+	mustEqual(t, "a document that is not there", status, http.StatusNotFound)
+	for i := range 3 {
+		edits, _ := hashringEdit(t, s.URL, "plan")
+		mustEqual(t, "edits", edits, i+1)
+	}
+	status, body := get(t, s.URL+"/documents/plan")
+	mustEqual(t, "status", status, http.StatusOK)
+	if err := contains(body, `"edits":3,"words":6,`); err != nil {
+		t.Error(err)
+	}
+	for body, want := range map[string]int{
+		`{"text":""}`: http.StatusBadRequest, `{"words":1}`: http.StatusBadRequest,
+		`{"text":"` + strings.Repeat("x", 1025) + `"}`: http.StatusBadRequest, `{`: http.StatusBadRequest,
+	} {
+		status, _ := send(t, http.MethodPost, s.URL+"/documents/plan/edits", body)
+		mustEqual(t, body, status, want)
+	}
+	status, _ = get(t, s.URL+"/documents/a.b")
+	mustEqual(t, "an id that is none", status, http.StatusBadRequest)
+}
+
+// Three processes: what the killed one had in memory is gone, and its documents
+// have another owner; the rest is as it was.
+func TestHashringKill(t *testing.T) {
+	env := hashringEnv(t)
+	members := []*serviceProcess{startProcess(t, hashringFirst(env)), startProcess(t, env), startProcess(t, env)}
+	for _, m := range members {
+		hashringMembers(t, m.URL, 3)
+	}
+	owners := make(map[string]string)
+	name := ""
+	for i := range 30 {
+		id := "doc" + strconv.Itoa(i)
+		for j, m := range members {
+			edits, owner := hashringEdit(t, m.URL, id)
+			mustEqual(t, id, edits, j+1)
+			owners[id] = owner
+		}
+	}
+	_, metrics := get(t, members[2].URL+"/metrics")
+	members[2].Kill()
+	for _, m := range members[:2] {
+		hashringMembers(t, m.URL, 2)
+	}
+	kept, lost := 0, 0
+	for id, owner := range owners {
+		switch edits, now := hashringEdit(t, members[0].URL, id); {
+		case edits == 4 && now != "":
+			kept++
+		case edits == 1 && now != owner:
+			lost, name = lost+1, owner
+		default:
+			t.Errorf("%s of %s: %d edits at %s", id, owner, edits, now)
+		}
+	}
+	if kept == 0 || lost == 0 {
+		t.Errorf("%d documents kept, %d lost", kept, lost)
+	}
+	if err := contains(metrics, fmt.Sprintf("\nhashring_keys %d\n", lost)); err != nil {
+		t.Errorf("lost is what %s had: %v", name, err)
+	}
+}
+
+// A member that stops in order takes nothing with it.
+func TestHashringLeave(t *testing.T) {
+	env := hashringEnv(t)
+	env["HASHRING_QUORUM"] = "1"
+	first := startProcess(t, hashringFirst(env))
+	hashringMembers(t, first.URL, 1)
+	second := startService(t, env)
+	hashringMembers(t, first.URL, 2)
+	hashringMembers(t, second.URL, 2)
+	owners := make(map[string]int)
+	for i := range 30 {
+		_, owner := hashringEdit(t, second.URL, "doc"+strconv.Itoa(i))
+		owners[owner]++
+	}
+	mustEqual(t, "owners", len(owners), 2)
+	if err := second.Stop(); err != nil {
+		t.Error(err)
+	}
+	for i := range 30 {
+		edits, _ := hashringEdit(t, first.URL, "doc"+strconv.Itoa(i))
+		mustEqual(t, "edits of a document", edits, 2)
+	}
+}

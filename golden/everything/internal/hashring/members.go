@@ -1,0 +1,207 @@
+package hashring
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/hashicorp/memberlist"
+)
+
+// A member is one of the ring, as it tells the others of itself.
+type member struct {
+	// Peer is the address of its HTTP server for other members.
+	Peer string `json:"peer"`
+	// Leaving is set while it hands over what it has: it owns nothing any more,
+	// and still answers to members.
+	Leaving bool `json:"leaving,omitempty"`
+}
+
+// A view is who is there, as far as this member knows. It never changes.
+type view struct {
+	members map[string]member
+	ring    *Ring
+	// hash is the same in all who have the same view.
+	hash uint64
+	// epoch counts the views of this member.
+	epoch uint64
+}
+
+func newView(members map[string]member, epoch uint64) *view {
+	var stay []string
+	hash := xxhash.New()
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		_, _ = fmt.Fprintf(hash, "%q %t\n", name, members[name].Leaving) // never fails
+		if !members[name].Leaving {
+			stay = append(stay, name)
+		}
+	}
+	return &view{members: members, ring: NewRing(stay), hash: hash.Sum64(), epoch: epoch}
+}
+
+// membership tells a node of members that come and go.
+type membership struct {
+	list *memberlist.Memberlist
+	tell func(name string, m *member)
+
+	mu     sync.Mutex
+	self   member
+	closed bool
+	name   string
+	log    *slog.Logger
+}
+
+// openMembership listens, and calls tell with each other member that is there or
+// has changed, and with nil for one that is gone.
+func openMembership(config Config, name string, self member, log *slog.Logger, tell func(string, *member)) (*membership, error) {
+	m := &membership{tell: tell, self: self, name: name, log: log}
+	c := memberlist.DefaultLANConfig()
+	if ip, _ := address(config.GossipAddr); ip.IsLoopback() { // was checked by Validate
+		c = memberlist.DefaultLocalConfig()
+	}
+	host, port, err := net.SplitHostPort(config.GossipAddr)
+	if err != nil {
+		return nil, err
+	}
+	if c.BindPort, err = strconv.Atoi(port); err != nil {
+		return nil, err
+	}
+	c.Name, c.BindAddr, c.AdvertiseAddr, c.AdvertisePort = name, host, config.AdvertiseIP, c.BindPort
+	c.ProbeInterval = config.ProbeInterval
+	c.ProbeTimeout = min(c.ProbeTimeout, config.ProbeInterval/2)
+	c.GossipInterval = min(c.GossipInterval, config.ProbeInterval)
+	c.Delegate, c.Events = delegate{m}, delegate{m}
+	c.Logger = newLogger(log)
+	if c.SecretKey, err = config.key(); err != nil {
+		return nil, err
+	}
+	if m.list, err = memberlist.Create(c); err != nil {
+		return nil, fmt.Errorf("HASHRING_GOSSIP_ADDR=%s: %w", config.GossipAddr, err)
+	}
+	return m, nil
+}
+
+// addr returns where it listens.
+func (m *membership) addr() string { return m.list.LocalNode().Address() }
+
+// join makes the members at the addresses known to each other. It returns how
+// many were reached, without itself.
+func (m *membership) join(ctx context.Context, addrs []string) int {
+	known := make(map[string]bool)
+	for _, n := range m.list.Members() {
+		known[n.Address()] = true
+	}
+	reached := 0
+	for _, addr := range addrs {
+		if known[addr] {
+			if addr != m.addr() {
+				reached++
+			}
+			continue
+		}
+		if _, err := m.list.Join([]string{addr}); err != nil {
+			m.log.DebugContext(ctx, "a member of the ring was not reached", "addr", addr, "error", err)
+			continue
+		}
+		reached++
+	}
+	return reached
+}
+
+// leaving tells the others that this member owns nothing any more.
+func (m *membership) leaving(timeout time.Duration) error {
+	m.mu.Lock()
+	m.self.Leaving = true
+	closed := m.closed
+	m.mu.Unlock()
+	if closed {
+		return nil
+	}
+	return m.list.UpdateNode(timeout)
+}
+
+// leave tells the others that this member is gone, which is not needed for it to
+// close.
+func (m *membership) leave(timeout time.Duration) error {
+	m.mu.Lock()
+	closed := m.closed
+	m.mu.Unlock()
+	if closed {
+		return nil // memberlist would panic
+	}
+	return m.list.Leave(timeout)
+}
+
+func (m *membership) close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	return m.list.Shutdown()
+}
+
+// A delegate is what memberlist asks and tells.
+type delegate struct{ *membership }
+
+func (d delegate) NodeMeta(int) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	meta, _ := json.Marshal(d.self) // a string and a bool always encode
+	return meta
+}
+
+func (d delegate) NotifyJoin(n *memberlist.Node)   { d.notify(n) }
+func (d delegate) NotifyUpdate(n *memberlist.Node) { d.notify(n) }
+
+func (d delegate) NotifyLeave(n *memberlist.Node) {
+	if n.Name != d.name {
+		d.tell(n.Name, nil)
+	}
+}
+
+func (d delegate) notify(n *memberlist.Node) {
+	if n.Name == d.name {
+		return
+	}
+	var other member
+	if err := json.Unmarshal(n.Meta, &other); err != nil || other.Peer == "" {
+		d.log.Warn("a member of the ring says nothing of itself that is understood", "member", n.Name)
+		return
+	}
+	d.tell(n.Name, &other)
+}
+
+func (delegate) NotifyMsg([]byte)                {}
+func (delegate) GetBroadcasts(int, int) [][]byte { return nil }
+func (delegate) LocalState(bool) []byte          { return nil }
+func (delegate) MergeRemoteState([]byte, bool)   {}
+
+// newLogger returns a logger for memberlist, whose lines begin with their level
+// in brackets.
+func newLogger(to *slog.Logger) *log.Logger { return log.New(lines{to}, "", 0) }
+
+type lines struct{ log *slog.Logger }
+
+func (l lines) Write(line []byte) (int, error) {
+	level, text := slog.LevelDebug, strings.TrimSpace(string(line))
+	for prefix, is := range map[string]slog.Level{
+		"[ERR] ": slog.LevelWarn, "[ERROR] ": slog.LevelWarn, // it goes on, and says so again
+		"[WARN] ": slog.LevelInfo, "[INFO] ": slog.LevelDebug, "[DEBUG] ": slog.LevelDebug,
+	} {
+		if rest, ok := strings.CutPrefix(text, prefix); ok {
+			level, text = is, strings.TrimPrefix(rest, "memberlist: ")
+			break
+		}
+	}
+	l.log.Log(context.Background(), level, "hashring gossip: "+text)
+	return len(line), nil
+}
