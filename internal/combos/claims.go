@@ -46,7 +46,7 @@ var inCode = map[string]*regexp.Regexp{
 	variables:  regexp.MustCompile("`env:\"([A-Z0-9_]+)"),
 	metrics:    regexp.MustCompile(`(?:Name:\s*|NewDesc\(\s*)"([a-z0-9]+_[a-z0-9_]+)"`),
 	goroutines: regexp.MustCompile(`life\.(?:Go|OnStart|OnStop)\("([^"]+)"`),
-	ports:      regexp.MustCompile(`envDefault:"[a-z0-9.]*:([0-9]+)"`),
+	ports:      regexp.MustCompile(`envDefault:"[a-z0-9.]*:([1-9][0-9]*)"`),
 	tables:     table,
 }
 
