@@ -25,6 +25,7 @@ type member struct {
 	// Leaving is set while it hands over what it has: it owns nothing any more,
 	// and still answers to members.
 	Leaving bool `json:"leaving,omitempty"`
+	gossip  string
 }
 
 // A view is who is there, as far as this member knows. It never changes.
@@ -35,6 +36,7 @@ type view struct {
 	hash uint64
 	// epoch counts the views of this member.
 	epoch uint64
+	since time.Time
 }
 
 func newView(members map[string]member, epoch uint64) *view {
@@ -46,13 +48,14 @@ func newView(members map[string]member, epoch uint64) *view {
 			stay = append(stay, name)
 		}
 	}
-	return &view{members: members, ring: NewRing(stay), hash: hash.Sum64(), epoch: epoch}
+	return &view{members: members, ring: NewRing(stay), hash: hash.Sum64(), epoch: epoch, since: time.Now()}
 }
 
 // membership tells a node of members that come and go.
 type membership struct {
 	list *memberlist.Memberlist
 	tell func(name string, m *member)
+	addr string // where it listens
 
 	mu     sync.Mutex
 	self   member
@@ -77,6 +80,7 @@ func openMembership(config Config, name string, self member, log *slog.Logger, t
 		return nil, err
 	}
 	c.Name, c.BindAddr, c.AdvertiseAddr, c.AdvertisePort = name, host, config.AdvertiseIP, c.BindPort
+	c.RetransmitMult = 4
 	c.ProbeInterval = config.ProbeInterval
 	c.ProbeTimeout = min(c.ProbeTimeout, config.ProbeInterval/2)
 	c.GossipInterval = min(c.GossipInterval, config.ProbeInterval)
@@ -88,25 +92,20 @@ func openMembership(config Config, name string, self member, log *slog.Logger, t
 	if m.list, err = memberlist.Create(c); err != nil {
 		return nil, fmt.Errorf("HASHRING_GOSSIP_ADDR=%s: %w", config.GossipAddr, err)
 	}
+	m.addr = m.list.LocalNode().Address()
 	return m, nil
 }
 
-// addr returns where it listens.
-func (m *membership) addr() string { return m.list.LocalNode().Address() }
-
-// join makes the members at the addresses known to each other. It returns how
-// many were reached, without itself.
-func (m *membership) join(ctx context.Context, addrs []string) int {
-	known := make(map[string]bool)
-	for _, n := range m.list.Members() {
-		known[n.Address()] = true
-	}
+// join makes the members at the addresses known to each other, but for those known
+// already. It returns how many there are besides this one.
+func (m *membership) join(ctx context.Context, addrs []string, known func(addr string) bool) int {
 	reached := 0
 	for _, addr := range addrs {
-		if known[addr] {
-			if addr != m.addr() {
-				reached++
-			}
+		if addr == m.addr {
+			continue
+		}
+		if known(addr) {
+			reached++
 			continue
 		}
 		if _, err := m.list.Join([]string{addr}); err != nil {
@@ -116,6 +115,13 @@ func (m *membership) join(ctx context.Context, addrs []string) int {
 		reached++
 	}
 	return reached
+}
+
+// compare exchanges all that is known with the member at the address, at once and by
+// TCP: gossip goes by UDP, and what is lost of it comes with the next such exchange.
+func (m *membership) compare(addr string) error {
+	_, err := m.list.Join([]string{addr})
+	return err
 }
 
 // leaving tells the others that this member owns nothing any more.
@@ -177,6 +183,7 @@ func (d delegate) notify(n *memberlist.Node) {
 		d.log.Warn("a member of the ring says nothing of itself that is understood", "member", n.Name)
 		return
 	}
+	other.gossip = n.Address()
 	d.tell(n.Name, &other)
 }
 

@@ -108,7 +108,7 @@ func Open(ctx context.Context, config Config, state State, handler http.Handler,
 func (n *Node) Name() string { return n.name }
 
 // GossipAddr returns where others join.
-func (n *Node) GossipAddr() string { return n.members.addr() }
+func (n *Node) GossipAddr() string { return n.members.addr }
 
 // Ready reports why this member can't answer: it has not met the others, or they
 // do not confirm it.
@@ -125,7 +125,7 @@ func (n *Node) Ready(context.Context) error {
 // Run talks to the other members until ctx is done. Then it hands over what it
 // has, while it still answers them, and leaves.
 func (n *Node) Run(ctx context.Context) error {
-	n.log.InfoContext(ctx, "on the ring", "member", n.name, "gossip", n.members.addr(), "peer", n.peers.listener.Addr().String())
+	n.log.InfoContext(ctx, "on the ring", "member", n.name, "gossip", n.members.addr, "peer", n.peers.listener.Addr().String())
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	failed := make(chan error, 1)
@@ -173,11 +173,11 @@ func every(ctx context.Context, interval time.Duration, do func()) {
 // again, so that the sides of a split network find each other when it heals.
 func (n *Node) keepJoined(ctx context.Context) {
 	for {
-		reached := n.members.join(ctx, n.config.Join)
+		reached := n.members.join(ctx, n.config.Join, n.knows)
 		wait := 5 * time.Second
 		if !n.joined.Load() {
 			// A member that is listed itself may be the first.
-			if self := n.members.addr(); reached > 0 || slices.Contains(n.config.Join, self) {
+			if self := n.members.addr; reached > 0 || slices.Contains(n.config.Join, self) {
 				n.joined.Store(true)
 				n.renew(ctx)
 				n.poke()
@@ -191,6 +191,16 @@ func (n *Node) keepJoined(ctx context.Context) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// knows reports whether a member that gossips at the address is in the view.
+func (n *Node) knows(addr string) bool {
+	for _, m := range n.view.Load().members {
+		if m.gossip == addr {
+			return true
+		}
+	}
+	return false
 }
 
 // see notes a member that is there, or with nil that it is gone.
@@ -211,6 +221,11 @@ func (n *Node) see(name string, m *member) {
 	n.viewMu.Unlock()
 	n.poke()
 	n.changed()
+}
+
+// stays reports whether the view is old enough that others have heard of it too.
+func (n *Node) stays(v *view) bool {
+	return n.view.Load() == v && time.Since(v.since) > 500*time.Millisecond
 }
 
 // poke has the partitions looked at again.

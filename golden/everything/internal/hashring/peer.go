@@ -201,6 +201,9 @@ func (p *peers) ask(ctx context.Context, m member, what string, body asking, v a
 	if err != nil {
 		return err
 	}
+	if resp.StatusCode == http.StatusConflict {
+		return errStranger
+	}
 	if resp.StatusCode >= http.StatusMultipleChoices {
 		return fmt.Errorf("%s: %s", what, resp.Status)
 	}
@@ -259,7 +262,12 @@ func (p *peers) take(ctx context.Context, v *view, term uint64) (map[string]uint
 	results := others(p.node, v, func(m member) *uint64 {
 		for {
 			var answer taking
-			if p.ask(ctx, m, "take", asking{From: p.node.name, View: v.hash}, &answer) != nil {
+			err := p.ask(ctx, m, "take", asking{From: p.node.name, View: v.hash}, &answer)
+			if errors.Is(err, errStranger) && p.node.stays(v) {
+				err = errors.Join(err, p.node.members.compare(m.gossip))
+			}
+			if err != nil {
+				p.node.log.DebugContext(ctx, "a member hands nothing over yet", "peer", m.Peer, "error", err)
 				return nil
 			}
 			here, ok := p.node.accept(v, term, answer)
