@@ -51,16 +51,16 @@ func openPeers(ctx context.Context, config Config, n *Node, handler http.Handler
 	if p.listener, err = listen.Listen(ctx, "tcp", config.PeerAddr); err != nil {
 		return nil, fmt.Errorf("HASHRING_PEER_ADDR=%s: %w", config.PeerAddr, err)
 	}
-	mux := http.NewServeMux()
-	mux.Handle("POST /.hashring/confirm", httpapi.Handler(p.confirmed))
-	mux.Handle("POST /.hashring/take", httpapi.Handler(p.taken))
-	mux.Handle("POST /.hashring/drop", httpapi.Handler(p.dropped))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	peers := http.NewServeMux()
+	peers.Handle("POST /.hashring/confirm", httpapi.Handler(p.confirmed))
+	peers.Handle("POST /.hashring/take", httpapi.Handler(p.taken))
+	peers.Handle("POST /.hashring/drop", httpapi.Handler(p.dropped))
+	peers.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), forwardedKey{}, true)
 		handler.ServeHTTP(w, r.WithContext(httpapi.WithCall(ctx, &httpapi.Call{ID: r.Header.Get("X-Request-Id")})))
 	})
 	p.server = &http.Server{
-		Handler:           p.authenticated(mux),
+		Handler:           p.authenticated(peers),
 		ReadHeaderTimeout: 5 * time.Second,
 		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
 	}
