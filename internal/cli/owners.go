@@ -60,7 +60,14 @@ func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
 	}
 	less := slices.DeleteFunc(slices.Collect(maps.Keys(was)), func(m string) bool { _, ok := next[m]; return ok })
 	edited := !bytes.Equal(work[goMod].Data, d.base[goMod].Data)
-	if len(gone) == 0 && len(less) == 0 && module == d.want.Module {
+	direct, err := gomod.Direct(d.base[goMod].Data)
+	if err != nil {
+		return d.base, err
+	}
+	// More patterns can need fewer modules that only others require: for that, no
+	// file of the owner's is read.
+	takes := slices.ContainsFunc(less, func(m string) bool { return slices.Contains(direct, m) })
+	if len(gone) == 0 && !takes && module == d.want.Module {
 		return d.base, nil
 	}
 	imports, err := d.imports(work)
