@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -228,4 +229,18 @@ func TestSIGTERMStopsTheProcessInOrder(t *testing.T) {
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("the process ended with: %v", err)
 	}
+}
+
+// BenchmarkRequest measures a request on its way through everything that stands
+// before every route: what the figures of the patterns can be compared with.
+func BenchmarkRequest(b *testing.B) {
+	s := startService(b, nil)
+	var took []time.Duration
+	for b.Loop() {
+		start := time.Now()
+		status, _ := get(b, s.URL+"/healthz")
+		took = append(took, time.Since(start))
+		mustEqual(b, "status", status, http.StatusOK)
+	}
+	reportTimes(b, took)
 }
