@@ -104,16 +104,17 @@ func newMetrics(registry prometheus.Registerer) metrics {
 	return m
 }
 
-// observe gives each request an id and a limit to its body, answers a panic with 500, and notes the
-// request in the log and the metrics. It stands right around the routes, so
-// that the request it sees is the one on which the mux notes the route.
-func observe(next http.Handler, maxBody int64, log *slog.Logger, m metrics) http.Handler {
+// observe gives each request an id and a limit to its body, answers a panic with
+// 500, and notes the request in the log and the metrics. It stands right around
+// the routes, so that the request it sees is the one on which the mux notes the
+// route.
+func observe(next http.Handler, maxBody int64, deps Deps, m metrics) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		m.inFlight.Inc()
 		defer m.inFlight.Dec()
 
-		call := &httpapi.Call{ID: requestID(r)}
+		call := &httpapi.Call{ID: requestID(r), Outage: deps.Outage}
 		r = r.WithContext(httpapi.WithCall(r.Context(), call))
 		w.Header().Set("X-Request-Id", call.ID)
 		recorder := &recorder{ResponseWriter: w}
@@ -122,7 +123,7 @@ func observe(next http.Handler, maxBody int64, log *slog.Logger, m metrics) http
 		defer func() {
 			panicked, answered := recover(), recorder.status != 0
 			if panicked != nil && panicked != http.ErrAbortHandler { //nolint:errorlint // recover gives the very value
-				log.ErrorContext(r.Context(), "panic", "request_id", call.ID, "panic", panicked, "stack", string(debug.Stack()))
+				deps.Log.ErrorContext(r.Context(), "panic", "request_id", call.ID, "panic", panicked, "stack", string(debug.Stack()))
 				if !answered {
 					httpapi.WriteError(recorder, r, errors.New("panic"))
 				}
@@ -138,7 +139,7 @@ func observe(next http.Handler, maxBody int64, log *slog.Logger, m metrics) http
 			}
 			trace.SpanFromContext(r.Context()).SetName(route)
 			m.requests.WithLabelValues(method(r.Method), route, strconv.Itoa(status)).Observe(took.Seconds())
-			logRequest(r, log, call, status, took)
+			logRequest(r, deps.Log, call, status, took)
 			if panicked != nil && answered {
 				panic(http.ErrAbortHandler) // the answer is half written: cut the connection
 			}

@@ -16,8 +16,8 @@ func TestPermanentErrorsAreDeadAtOnce(t *testing.T) {
 	env := retriesEnv(receiver)
 	env["RETRIES_MAX_ATTEMPTS"] = "3"
 	s := startService(t, env)
-	wrong := fmt.Sprintf("jobs-%d", postHook(t, s, receiver.URL+"/wrong"))
-	bad := fmt.Sprintf("jobs-%d", postHook(t, s, receiver.URL+"/bad"))
+	wrong := fmt.Sprintf("jobs-%s", postHook(t, s, receiver.URL+"/wrong"))
+	bad := fmt.Sprintf("jobs-%s", postHook(t, s, receiver.URL+"/bad"))
 	var dead map[string]deadParcel
 	waittest.Until(t, func() error {
 		if dead = getDead(t, s.URL, "webhook"); len(dead) != 2 {

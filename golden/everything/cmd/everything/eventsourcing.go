@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"example.com/everything/internal/database"
 	"example.com/everything/internal/eventsourcing"
 	"example.com/everything/internal/eventsourcing/accounts"
 	"example.com/everything/internal/httpapi"
@@ -94,9 +93,6 @@ func bankProblem(err error) error {
 		p.RetryAfter = time.Second
 	case errors.Is(err, eventsourcing.ErrNewer):
 		p = httpapi.NewProblem(http.StatusServiceUnavailable, "This instance is older than what it is to read; try again later.")
-		p.RetryAfter = time.Second
-	case database.IsOutage(err):
-		p = httpapi.NewProblem(http.StatusServiceUnavailable, "The database does not answer; try again later.")
 		p.RetryAfter = time.Second
 	default:
 		return err

@@ -53,6 +53,13 @@ type testService struct {
 // until the test ends or Stop is called.
 func startService(t testing.TB, env map[string]string) *testService {
 	t.Helper()
+	return startRun(t, env, run)
+}
+
+// startRun is as [startService], for what runs in the service's place: an app
+// with routes of the test's own.
+func startRun(t testing.TB, env map[string]string, run func(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error) *testService {
+	t.Helper()
 	all := defaultEnv(t)
 	maps.Copy(all, env)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	mathrand "math/rand/v2"
 	"net/http"
+	"strconv"
 
 	"example.com/everything/internal/httpapi"
 	"example.com/everything/internal/retries"
@@ -60,7 +61,7 @@ func (a *App) postWebhook(deliverer *retries.Deliverer) httpapi.Handler {
 		if err != nil {
 			return err
 		}
-		httpapi.WriteJSON(w, r, http.StatusAccepted, map[string]int64{"job": result.Job.ID})
+		httpapi.WriteJSON(w, r, http.StatusAccepted, map[string]string{"id": strconv.FormatInt(result.Job.ID, 10), "kind": result.Job.Kind})
 		return nil
 	}
 }

@@ -360,7 +360,7 @@ func TestADatabaseThatDoesNotAnswer(t *testing.T) {
 			method, path, _ := strings.Cut(request, " ")
 			w := httptest.NewRecorder()
 			mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
-			if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "The database does not answer") {
+			if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "did not answer in time") {
 				t.Errorf("%s: %d, Retry-After %q: %s", request, w.Code, w.Header().Get("Retry-After"), w.Body)
 			}
 		}

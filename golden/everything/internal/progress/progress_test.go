@@ -432,7 +432,10 @@ func TestAnEndWhileTheDatabaseIsStuck(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	want(t, f.await(t, id, in(progress.Succeeded)), `succeeded, attempt 1: 1 of 100, 1 %, "before"`)
+	// What was given up may still be done by the server, which was let go too.
+	if p := f.await(t, id, in(progress.Succeeded)); p.Done != 1 && p.Done != 100 {
+		t.Errorf("done %d, want 1, or 100 if the server went on", p.Done)
+	}
 }
 
 // An attempt that was taken for dead and lives does not write over a newer one.
@@ -614,7 +617,7 @@ func TestAnswers(t *testing.T) {
 		if err := freeze(t.Context(), tx); err != nil {
 			return err
 		}
-		if got := ask(id); got.Code != http.StatusServiceUnavailable || !strings.Contains(got.Body.String(), "does not answer") {
+		if got := ask(id); got.Code != http.StatusServiceUnavailable || got.Header().Get("Retry-After") != "1" || !strings.Contains(got.Body.String(), "in time") {
 			t.Errorf("with a database that is stuck: %d %s", got.Code, got.Body)
 		}
 		return nil

@@ -16,7 +16,6 @@ import (
 
 	"github.com/riverqueue/river/rivertype"
 
-	"example.com/everything/internal/database"
 	"example.com/everything/internal/httpapi"
 )
 
@@ -185,10 +184,6 @@ func problem(r *http.Request, err error) error {
 		return httpapi.NewProblem(http.StatusNotFound, fmt.Sprintf("There is no job %q, or its retention has ended.", r.PathValue("id")))
 	case errors.Is(err, ErrBusy):
 		p := httpapi.NewProblem(http.StatusServiceUnavailable, "Too many ask for progress; try again later.")
-		p.RetryAfter = minPoll
-		return errors.Join(p, err)
-	case database.IsOutage(err) && r.Context().Err() == nil:
-		p := httpapi.NewProblem(http.StatusServiceUnavailable, "The database does not answer; try again later.")
 		p.RetryAfter = minPoll
 		return errors.Join(p, err)
 	}

@@ -32,7 +32,7 @@ type Message struct {
 
 // What a caller can tell apart.
 var (
-	ErrInvalid     = errors.New("the message can't be published")
+	ErrInvalid     = errors.New("refused")
 	ErrTooLarge    = errors.New("the message is too large")
 	ErrUnavailable = errors.New("pub/sub is not available")
 	// ErrReplaced says that the stream is not the one that the sequence is of.
@@ -69,14 +69,14 @@ func CheckTopic(topic string) error { return checkTopic(topic, false) }
 func checkTopic(topic string, filter bool) error {
 	tokens := strings.Split(topic, ".")
 	if len(topic) > maxTopic || len(tokens) > maxTokens {
-		return fmt.Errorf("%w: topic %.40q: has at most %d names and %d bytes", ErrInvalid, topic, maxTokens, maxTopic)
+		return fmt.Errorf("%w: topic %.40q: must have at most %d names and %d bytes", ErrInvalid, topic, maxTokens, maxTopic)
 	}
 	for i, token := range tokens {
 		if filter && (token == "*" || token == ">" && i == len(tokens)-1) {
 			continue
 		}
 		if token == "" || strings.ContainsFunc(token, notInToken) {
-			return fmt.Errorf("%w: topic %q: is names of letters, digits, - and _ with dots between", ErrInvalid, topic)
+			return fmt.Errorf("%w: topic %q: must be names of letters, digits, - and _ with dots between", ErrInvalid, topic)
 		}
 	}
 	return nil

@@ -27,8 +27,10 @@ type Config struct {
 	MaxConns int32 `env:"DATABASE_MAX_CONNS" envDefault:"16"`
 	// ConnectTimeout bounds the first connection and each later one.
 	ConnectTimeout time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"5s"`
-	// StatementTimeout is how long the server lets one statement run.
-	StatementTimeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"30s"`
+	// StatementTimeout is how long the server lets one statement run, and how
+	// long a caller waits for a connection. A server that does not say so itself is
+	// given a second more. Migrations take the time that they need.
+	StatementTimeout time.Duration `env:"DATABASE_STATEMENT_TIMEOUT" envDefault:"10s"`
 	// Migrate says whether the schema is brought up to date at the start.
 	Migrate bool `env:"DATABASE_MIGRATE" envDefault:"true"`
 	// MigrationsTable is where it is noted which migrations were applied. Two
@@ -76,6 +78,7 @@ func Open(ctx context.Context, config Config) (*Pool, error) {
 	c.MaxConns = config.MaxConns
 	c.ConnConfig.ConnectTimeout = config.ConnectTimeout
 	c.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(config.StatementTimeout.Milliseconds())
+	c.ConnConfig.Tracer = deadline{config.StatementTimeout + serverGrace}
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
@@ -113,14 +116,16 @@ func Close(pool *Pool) error {
 }
 
 // Migrate brings the schema up to date with the migrations in files, and notes
-// them in the table. Replicas
-// that start together take turns by an advisory lock.
+// them in the table. Replicas that start together take turns by an advisory lock.
 func Migrate(ctx context.Context, pool *Pool, files fs.FS, table string, log *slog.Logger) (err error) {
 	locker, err := lock.NewPostgresSessionLocker()
 	if err != nil {
 		return fmt.Errorf("migration lock: %w", err)
 	}
-	db := stdlib.OpenDBFromPool(pool)
+	config := pool.Config().ConnConfig
+	config.Tracer = nil
+	config.RuntimeParams["statement_timeout"] = "0"
+	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return migrate(ctx, db, goose.DialectPostgres, files, table, log, goose.WithSessionLocker(locker))
 }

@@ -10,6 +10,9 @@ type Call struct {
 	// Err is the error that the request was answered with, whole, where the
 	// caller may have seen only a part of it.
 	Err error
+	// Outage, where it is set, tells errors of what the service needs and can't
+	// use for now, such as its database, from all others.
+	Outage func(error) bool
 }
 
 type callKey struct{}

@@ -88,8 +88,9 @@ func isText(s string) bool {
 }
 
 // WriteError answers with the [Problem] that err is or wraps. Any other error
-// becomes 500, or 503 where the time for the request was up, and is told to the
-// log only. A caller that has gone away gets nothing.
+// becomes 500, or 503 where the time for the request was up or something that
+// the service needs is out ([Call.Outage]), and is told to the log only. A caller
+// that has gone away gets nothing.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	call := callFrom(r.Context())
 	call.Err = err
@@ -98,10 +99,13 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &known):
 		p = *known
-	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+	case errors.Is(r.Context().Err(), context.Canceled):
 		return // the caller has gone away
 	case errors.Is(err, context.DeadlineExceeded):
 		p = *NewProblem(http.StatusServiceUnavailable, "The service did not answer in time; try again later.")
+		p.RetryAfter = time.Second
+	case call.Outage != nil && call.Outage(err):
+		p = *NewProblem(http.StatusServiceUnavailable, "Something that the service needs does not answer; try again later.")
 		p.RetryAfter = time.Second
 	default:
 		p = *NewProblem(http.StatusInternalServerError, "")

@@ -15,77 +15,20 @@ import (
 
 	"example.com/live/internal/pubsub"
 	"example.com/live/internal/pubsub/pubsubtest"
+	"example.com/live/internal/relaytest"
 )
-
-// A relay stands between a bus and its server, and can fall silent: connections
-// stay, and nothing passes.
-type relay struct {
-	listener net.Listener
-	silent   sync.RWMutex
-	all      sync.WaitGroup
-	target   string
-}
-
-func startRelay(t *testing.T, target string) *relay {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &relay{listener: listener, target: target}
-	r.all.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return // the test is over
-			}
-			r.all.Go(func() { r.pass(conn) })
-		}
-	})
-	return r
-}
-
-func (r *relay) pass(conn net.Conn) {
-	defer func() { _ = conn.Close() }() // cut off
-	server, err := net.Dial("tcp", r.target)
-	if err != nil {
-		return
-	}
-	defer func() { _ = server.Close() }() // cut off
-	var both sync.WaitGroup
-	both.Go(func() { r.copy(server, conn) })
-	both.Go(func() { r.copy(conn, server) })
-	both.Wait()
-}
-
-func (r *relay) copy(to, from net.Conn) {
-	defer func() { _ = to.Close() }() // ends the other direction
-	buffer := make([]byte, 4096)
-	for {
-		n, err := from.Read(buffer)
-		if err != nil {
-			return
-		}
-		r.silent.RLock()
-		_, err = to.Write(buffer[:n])
-		r.silent.RUnlock()
-		if err != nil {
-			return
-		}
-	}
-}
 
 // A bus whose server has fallen silent closes all the same, and soon.
 func TestCloseDoesNotWaitForASilentServer(t *testing.T) {
 	server := pubsubtest.StartServer(t)
-	r := startRelay(t, strings.TrimPrefix(server.URL, "nats://"))
+	relay := relaytest.Start(t, strings.TrimPrefix(server.URL, "nats://"))
 	config := testConfig(t)
-	config.URL = "nats://" + r.listener.Addr().String()
+	config.URL = "nats://" + relay.Addr
 	b, err := tryOpen(t, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.silent.Lock()
+	defer relay.Silence()()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	start := time.Now()
@@ -95,11 +38,6 @@ func TestCloseDoesNotWaitForASilentServer(t *testing.T) {
 	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	r.silent.Unlock()
-	if err := r.listener.Close(); err != nil {
-		t.Error(err)
-	}
-	r.all.Wait()
 }
 
 // Told to stop while it waits for a server that takes the connection and says

@@ -16,6 +16,7 @@ func (a *App) setupDatabase(s *settings) start {
 		if err != nil {
 			return err
 		}
+		a.outage = database.IsOutage
 		a.life.OnStop("database", func(context.Context) error { return database.Close(a.database) })
 		a.life.OnReady("database", func(ctx context.Context) error { return database.Ping(ctx, a.database) })
 		if err := a.metrics.Register(database.Metrics(a.database)); err != nil {

@@ -21,6 +21,9 @@ type host struct {
 	tracing trace.TracerProvider
 	mux     *http.ServeMux
 	life    *lifecycle.Group
+	// outage, where a part has set it, tells which errors of handlers say that
+	// something can't be used for now: they are answered with 503.
+	outage func(error) bool
 }
 
 // A part is one piece of the service, in two steps. Its setup reads its

@@ -58,6 +58,7 @@ func (a *App) setupHTTP(s *settings, stdout io.Writer) start {
 			Metrics: a.metrics,
 			Tracing: a.tracing,
 			Ready:   a.life.Check,
+			Outage:  a.outage,
 		})
 		if err != nil {
 			return err

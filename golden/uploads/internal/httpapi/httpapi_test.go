@@ -87,6 +87,7 @@ func TestDecodeJSON(t *testing.T) {
 		"no object":            {"", `[]`, 400, "A JSON array can't stand here."},
 		"no JSON":              {"", `{item}`, 400, "The body is no JSON: invalid character 'i' looking for beginning of object key string, at byte 2."},
 		"nothing":              {"", ``, 400, "The body is empty; send a JSON value."},
+		"no UTF-8":             {"", `{"item":"` + "\xff" + `"}`, 400, "The body is not UTF-8."},
 		"half of it":           {"", `{"item":`, 400, "The body ends in the middle of a JSON value."},
 		"two values":           {"", `{} {}`, 400, "The body holds more than one JSON value."},
 		"too much":             {"", `{"item":"` + strings.Repeat("x", 100) + `"}`, 413, "The body is larger than 64 bytes."},

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/uploads/internal/telemetry"
 )
@@ -50,6 +51,16 @@ func TestLogLevelAndFormat(t *testing.T) {
 	logger.Info("quiet")
 	logger.Warn("loud")
 	if got := log.String(); strings.Contains(got, "quiet") || !strings.Contains(got, "msg=loud") {
+		t.Errorf("log: %q", got)
+	}
+}
+
+// A duration in JSON says what its unit is.
+func TestDurationsHaveAUnit(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	telemetry.NewLogger(&log, telemetry.Config{LogFormat: "json"}).Info("done", "took", 1500*time.Microsecond)
+	if got := log.String(); !strings.Contains(got, `"took_seconds":0.0015`) {
 		t.Errorf("log: %q", got)
 	}
 }

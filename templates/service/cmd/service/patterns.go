@@ -69,7 +69,7 @@ func New(ctx context.Context, getenv func(string) string, log *slog.Logger) (*Se
 	}
 	set := &Set{
 		App:     app,
-		handler: server.Handler(app.mux, maxBody, server.Deps{Log: log, Metrics: app.metrics, Tracing: app.tracing}),
+		handler: server.Handler(app.mux, maxBody, server.Deps{Log: log, Metrics: app.metrics, Tracing: app.tracing, Outage: app.outage}),
 	}
 	set.end = sync.OnceValue(set.stop)
 	return set, nil

@@ -62,15 +62,15 @@ func retriesEnv(receiver *hookReceiver) map[string]string {
 }
 
 // postHook has a webhook delivered, and returns the id of its job.
-func postHook(t testing.TB, s *testService, url string) int64 {
+func postHook(t testing.TB, s *testService, url string) string {
 	t.Helper()
 	status, body := send(t, http.MethodPost, s.URL+"/webhooks", fmt.Sprintf(`{"url":%q,"payload":{"order":7}}`, url))
 	mustEqual(t, body, status, http.StatusAccepted)
-	var accepted struct{ Job int64 }
+	var accepted struct{ ID string }
 	if err := json.Unmarshal([]byte(body), &accepted); err != nil {
 		t.Fatal(err)
 	}
-	return accepted.Job
+	return accepted.ID
 }
 
 // With one worker, and poison in front: each poisonous job uses its attempts up

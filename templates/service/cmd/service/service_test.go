@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -57,34 +58,25 @@ func TestUnknownRoutesAreProblems(t *testing.T) {
 
 // A panic, an answer half written and a caller's own request id.
 func TestPanicIsAnsweredAndCounted(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	env := defaultEnv(t)
-	app := newApp()
-	app.mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("oh") })
-	app.mux.Handle("GET /late", httpapi.Handler(func(http.ResponseWriter, *http.Request) error {
-		return context.DeadlineExceeded
-	}))
-	lines := make(lineWriter, 1)
-	done := make(chan error)
-	go func() { done <- app.run(ctx, func(key string) string { return env[key] }, nil, lines, t.Output()) }()
-	_, url, _ := strings.Cut(strings.TrimSpace(<-lines), " listens on ")
-
-	status, body := get(t, url+"/panic")
+	s := startRun(t, nil, func(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
+		app := newApp()
+		app.mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("oh") })
+		app.mux.Handle("GET /late", httpapi.Handler(func(http.ResponseWriter, *http.Request) error {
+			return context.DeadlineExceeded
+		}))
+		return app.run(ctx, getenv, nil, stdout, stderr)
+	})
+	status, body := get(t, s.URL+"/panic")
 	mustEqual(t, "a panic's status", status, http.StatusInternalServerError)
 	if strings.Contains(body, "oh") {
 		t.Errorf("the panic's value was told to the caller: %s", body)
 	}
-	status, _ = get(t, url+"/late")
+	status, _ = get(t, s.URL+"/late")
 	mustEqual(t, "a timeout's status", status, http.StatusServiceUnavailable)
-	_, metrics := get(t, url+"/metrics")
+	_, metrics := get(t, s.URL+"/metrics")
 	if err := contains(metrics, `http_request_duration_seconds_count{method="GET",route="GET /panic",status="500"} 1`); err != nil {
 		t.Error(err)
 	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Errorf("run: %v", err)
-	}
-	http.DefaultClient.CloseIdleConnections()
 }
 
 // Told to stop while a part is still starting, the service closes those that
@@ -117,13 +109,6 @@ func TestStopWhileStarting(t *testing.T) {
 	if !closed {
 		t.Error("the first part was not closed")
 	}
-}
-
-type lineWriter chan string
-
-func (w lineWriter) Write(p []byte) (int, error) {
-	w <- string(p)
-	return len(p), nil
 }
 
 func TestBadConfigurationNamesTheVariable(t *testing.T) {

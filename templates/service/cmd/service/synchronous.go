@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strconv"
 
-	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/httpapi"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/server"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/setting"
@@ -49,12 +48,10 @@ func (a *App) getShippingQuote(w http.ResponseWriter, r *http.Request) error {
 		quote, err = shipping.Find(ctx, a.database, zone, grams)
 		return err
 	})
-	switch {
-	case errors.Is(err, shipping.ErrNoRate):
+	if errors.Is(err, shipping.ErrNoRate) {
 		return httpapi.NewProblem(http.StatusNotFound, fmt.Sprintf("No parcel of %d g is taken to %q.", grams, zone))
-	case database.IsOutage(err) && !errors.Is(err, synchronous.ErrTimeout):
-		return errors.Join(httpapi.NewProblem(http.StatusServiceUnavailable, "The database does not answer; try again later."), err)
-	case err != nil:
+	}
+	if err != nil {
 		return err
 	}
 	httpapi.WriteJSON(w, r, http.StatusOK, quote)

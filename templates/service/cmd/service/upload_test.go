@@ -544,7 +544,7 @@ func TestUploadDemoPage(t *testing.T) {
 	env := maps.Clone(storage.env)
 	env["UPLOAD_PART_SIZE"] = strconv.Itoa(5 * mib)
 	s := startProcess(t, env)
-	page := browsertest.Open(t, s.URL+"/uploads/demo")
+	page := browsertest.Open(t, s.URL+"/demo/upload")
 	small, large := filepath.Join(t.TempDir(), "small.txt"), filepath.Join(t.TempDir(), "large.bin")
 	content := bytes.Repeat([]byte("0123456789abcde\n"), 22*mib/16)
 	for path, size := range map[string]int{small: 1000, large: len(content)} {
@@ -573,7 +573,7 @@ func TestUploadDemoPage(t *testing.T) {
 	})()`, nil)
 	page.SetFile("#file", large)
 	page.WaitFor(`window.arrived === 3`)
-	page.Navigate(s.URL + "/uploads/demo")
+	page.Navigate(s.URL + "/demo/upload")
 	page.SetFile("#file", large)
 	page.WaitFor(`document.body.dataset.state === "ready"`)
 	var resumed, answer string

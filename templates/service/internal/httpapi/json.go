@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // DecodeJSON reads the request's body, which must be one JSON value with no
@@ -23,7 +25,14 @@ func DecodeJSON[T any](r *http.Request) (T, error) {
 			return v, NewProblem(http.StatusUnsupportedMediaType, fmt.Sprintf("The body is %q; send application/json.", ct))
 		}
 	}
-	dec := json.NewDecoder(r.Body)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return v, decodeProblem(err)
+	}
+	if !utf8.Valid(body) { // encoding/json would store another text in its place
+		return v, NewProblem(http.StatusBadRequest, "The body is not UTF-8.")
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&v); err != nil {
 		return v, decodeProblem(err)

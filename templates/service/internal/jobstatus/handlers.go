@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/httpapi"
 )
 
@@ -141,10 +140,6 @@ func problem(r *http.Request, err error) error {
 		return httpapi.NewProblem(http.StatusBadRequest, "cursor: take it from the `next` of a page.")
 	case errors.Is(err, ErrBusy):
 		p := httpapi.NewProblem(http.StatusServiceUnavailable, "Too many ask for jobs; try again later.")
-		p.RetryAfter = minPoll
-		return errors.Join(p, err)
-	case database.IsOutage(err) && r.Context().Err() == nil:
-		p := httpapi.NewProblem(http.StatusServiceUnavailable, "The database does not answer; try again later.")
 		p.RetryAfter = minPoll
 		return errors.Join(p, err)
 	}

@@ -66,7 +66,7 @@ func (c Config) Validate() error {
 	)
 }
 
-// Deps are what the server works with. All are required.
+// Deps are what the server works with. All but Outage are required.
 type Deps struct {
 	Log *slog.Logger
 	// Metrics is what /metrics shows, with the server's own.
@@ -75,6 +75,9 @@ type Deps struct {
 	// Ready is asked by /readyz for what is not ready, by name; [Handler] has no
 	// /readyz, and does not ask.
 	Ready func(context.Context) map[string]error
+	// Outage tells which errors of handlers are answered with 503 rather than 500,
+	// see [httpapi.Call].
+	Outage func(error) bool
 }
 
 // A Server is listening from [New] on, and answers once [Server.Serve] runs.
@@ -116,7 +119,7 @@ func New(ctx context.Context, config Config, mux *http.ServeMux, deps Deps) (*Se
 // origins, a line in the log, metrics and a span. Its metrics are registered once: call it once.
 func Handler(mux *http.ServeMux, maxBody int64, deps Deps) http.Handler {
 	return otelhttp.NewHandler(
-		observe(sameOrigin(problems(mux)), maxBody, deps.Log, newMetrics(deps.Metrics)), "http.server",
+		observe(sameOrigin(problems(mux)), maxBody, deps, newMetrics(deps.Metrics)), "http.server",
 		otelhttp.WithTracerProvider(deps.Tracing),
 		otelhttp.WithPropagators(propagation.TraceContext{}),
 	)

@@ -55,9 +55,19 @@ func isURL(s string) bool {
 func NewLogger(w io.Writer, config Config) *slog.Logger {
 	options := &slog.HandlerOptions{Level: config.LogLevel}
 	if config.LogFormat == "json" {
+		options.ReplaceAttr = withUnit
 		return slog.New(traceHandler{slog.NewJSONHandler(w, options)})
 	}
 	return slog.New(traceHandler{slog.NewTextHandler(w, options)})
+}
+
+// withUnit makes a duration, which would be a bare number in JSON, one of seconds,
+// and says so in its name: took=1.5ms becomes "took_seconds":0.0015.
+func withUnit(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.Float64(a.Key+"_seconds", a.Value.Duration().Seconds())
+	}
+	return a
 }
 
 type traceHandler struct{ slog.Handler }

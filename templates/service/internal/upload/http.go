@@ -21,12 +21,12 @@ var demoPage []byte
 //go:embed demo.js
 var demoScript []byte
 
-// Mount adds the routes below /uploads to mux.
+// Mount adds the routes below /uploads, and the demo page, to mux.
 func (s *Uploads) Mount(mux *http.ServeMux) {
 	mux.Handle("POST /uploads", httpapi.Handler(s.handleCreate))
 	mux.Handle("GET /uploads/limits", httpapi.Handler(s.handleLimits))
-	mux.Handle("GET /uploads/demo", asset("text/html; charset=utf-8", demoPage))
-	mux.Handle("GET /uploads/demo.js", asset("text/javascript; charset=utf-8", demoScript))
+	mux.Handle("GET /demo/upload", asset("text/html; charset=utf-8", demoPage))
+	mux.Handle("GET /demo/upload.js", asset("text/javascript; charset=utf-8", demoScript))
 	mux.Handle("GET /uploads/{id}", httpapi.Handler(s.handleGet))
 	mux.Handle("DELETE /uploads/{id}", httpapi.Handler(s.handleCancel))
 	mux.Handle("POST /uploads/{id}/parts", httpapi.Handler(s.handleSign))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/database"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/enginetest"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/relaytest"
 )
 
 // Env returns the environment variables that lead a service to an empty
@@ -34,6 +35,19 @@ func Env(t testing.TB) map[string]string {
 	return map[string]string{"DATABASE_URL": u.String()}
 }
 
+// EnvThrough is as [Env], with a relay between the service and the server.
+func EnvThrough(t testing.TB) (map[string]string, *relaytest.Relay) {
+	t.Helper()
+	env := Env(t)
+	u, err := url.Parse(env["DATABASE_URL"])
+	if err != nil {
+		t.Fatalf("TEST_DATABASE_URL: %v", err)
+	}
+	relay := relaytest.Start(t, u.Host)
+	u.Host = relay.Addr
+	return map[string]string{"DATABASE_URL": u.String()}, relay
+}
+
 func exec(t testing.TB, server, statement string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -50,13 +64,24 @@ func exec(t testing.TB, server, statement string) {
 	}
 }
 
-// Config returns the configuration of an empty database.
-func Config(t testing.TB) database.Config {
+// ConfigThrough is as [Config], with a relay between the service and the server.
+func ConfigThrough(t testing.TB) (database.Config, *relaytest.Relay) {
 	t.Helper()
+	env, relay := EnvThrough(t)
+	return configOf(env), relay
+}
+
+func configOf(env map[string]string) database.Config {
 	return database.Config{
-		URL:              Env(t)["DATABASE_URL"],
+		URL:              env["DATABASE_URL"],
 		MaxConns:         8,
 		ConnectTimeout:   10 * time.Second,
 		StatementTimeout: time.Minute,
 	}
+}
+
+// Config returns the configuration of an empty database.
+func Config(t testing.TB) database.Config {
+	t.Helper()
+	return configOf(Env(t))
 }
