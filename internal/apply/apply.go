@@ -202,7 +202,7 @@ func open(root string) (place, error) {
 		}
 		// A dangling link does not exist for OpenRoot, yet stands in the way.
 		if _, lerr := os.Lstat(dir); lerr == nil || !errors.Is(err, fs.ErrNotExist) || filepath.Dir(dir) == dir { //nolint:gosec // the user's own word for where to work
-			return place{}, fmt.Errorf("%s: can't be opened as a directory: %w", dir, reason(err))
+			return place{}, fmt.Errorf("%s: can't be opened as a directory: %w; choose another folder", dir, reason(err))
 		}
 		missing = append(missing, filepath.Base(dir))
 		dir = filepath.Dir(dir)

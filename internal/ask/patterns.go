@@ -2,7 +2,9 @@ package ask
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/AlecAivazis/survey/v2"
 	"github.com/AlecAivazis/survey/v2/core"
@@ -82,32 +84,30 @@ func (o one) Cleanup(config *survey.PromptConfig, answer any) error {
 }
 
 // searcher returns a filter over texts that stand for the options: those that
-// have each word of what was typed, or all if none has. survey panics when the
-// list is empty and a key is pressed that moves in it.
+// have each word of what was typed. Where none has, the end of it is left out of
+// account until one has: so the list never is empty, when survey panics at a key
+// that moves in it, nor whole again for one wrong letter, when a choice would be
+// of what nobody looked for.
 func searcher(texts []string) func(typed, line string, i int) bool {
 	folded := make([]string, len(texts))
 	for i, text := range texts {
 		folded[i] = strings.ToLower(text)
 	}
-	matches := func(words []string, i int) bool {
-		for _, w := range words {
-			if !strings.Contains(folded[i], w) {
+	matches := func(typed string, text string) bool {
+		for w := range strings.FieldsSeq(typed) {
+			if !strings.Contains(text, w) {
 				return false
 			}
 		}
 		return true
 	}
 	return func(typed, _ string, i int) bool {
-		words := strings.Fields(strings.ToLower(typed))
-		if matches(words, i) {
-			return true
+		typed = strings.ToLower(typed)
+		for !slices.ContainsFunc(folded, func(text string) bool { return matches(typed, text) }) {
+			_, size := utf8.DecodeLastRuneInString(typed)
+			typed = typed[:len(typed)-size]
 		}
-		for j := range folded {
-			if matches(words, j) {
-				return false
-			}
-		}
-		return true
+		return matches(typed, folded[i])
 	}
 }
 

@@ -56,6 +56,11 @@ It takes lower-case letters, digits and hyphens.`,
 			if len(args) > 0 {
 				o.name = args[0]
 			}
+			for _, name := range []string{"module", "dir"} {
+				if f := cmd.Flag(name); f.Changed && f.Value.String() == "" {
+					return usagef("--%s: is empty; leave it out for its default", name)
+				}
+			}
 			if runF != nil {
 				return runF(cmd.Context(), o)
 			}

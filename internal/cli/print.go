@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-d146d9dc/scaffold/internal/catalog"
 	"github.com/seed-d146d9dc/scaffold/internal/plan"
+	"github.com/seed-d146d9dc/scaffold/internal/record"
 	"github.com/seed-d146d9dc/scaffold/internal/tree"
 )
 
@@ -24,6 +25,7 @@ func (a *app) printDraft(title string, d *draft, all bool) {
 	if len(d.selection.Options) > 0 {
 		a.printf("  options   %s\n", optionsLine(d.selection.Options))
 	}
+	a.printf("  record    %s and .scaffold/, by which later changes are merged\n", record.ManifestFile)
 	steps := slices.DeleteFunc(slices.Clone(d.plan.Steps), func(s plan.Step) bool { return !told(s) })
 	if d.text == nil && !all && len(d.plan.Conflicts()) == 0 {
 		a.printf("  files     %s\n\n", strings.Join(byFolder(steps), ", "))

@@ -355,8 +355,9 @@ func TestStrangeKeys(t *testing.T) {
 	dir := t.TempDir()
 	s := startSession(t, dir, 100, 30, "new", "orders", "--module", "acme.com/orders")
 	s.asks("Patterns:")
-	s.types("Patterns:", "xyzzy") // matches nothing, so all is shown
-	s.shows("sse –")
+	s.types("Patterns:", "dlqxyzzy") // only its beginning matches something
+	s.shows("dlq –")
+	s.sees("nothing else", func(screen string) bool { return strings.Count(screen, "[ ]") == 1 })
 	for range 3 {
 		s.press(up)
 		s.press(space)
