@@ -32,6 +32,7 @@ func TestFullDisk(t *testing.T) {
 	s.wants(t, http.StatusAccepted, http.MethodPost, "/jobs", invoice("before"))
 	s.eventually(t, http.StatusOK, "/invoices/before")
 	upload := s.beginUpload(t, file)
+	s.wants(t, http.StatusAccepted, http.MethodPost, "/fulfilments", order("before"))
 
 	fill := filepath.Join(disk, "fill")
 	if err := fillUp(fill); err != nil {
@@ -60,6 +61,13 @@ func TestFullDisk(t *testing.T) {
 	}
 	s.wants(t, http.StatusServiceUnavailable, http.MethodPost, "/jobs", invoice("full"))
 	s.wants(t, http.StatusServiceUnavailable, http.MethodPost, "/uploads", declare(file))
+	s.wants(t, http.StatusServiceUnavailable, http.MethodPost, "/fulfilments", order("full"))
+	until(t, func() error { // the time to cancel is over, and the next step can't be noted
+		if log := s.log(); !strings.Contains(log, "the engine's database fails") {
+			return fmt.Errorf("the log does not tell of the workflow:\n%s", log)
+		}
+		return nil
+	})
 	if status, body := upload.put(t, file); status < 500 {
 		t.Errorf("the development storage takes a file on the full disk: %d %s", status, body)
 	}
@@ -80,6 +88,10 @@ func TestFullDisk(t *testing.T) {
 		s.wants(t, http.StatusAccepted, http.MethodPost, "/jobs", invoice(id))
 		s.eventually(t, http.StatusOK, "/invoices/"+id)
 		accepted = append(accepted, id)
+	}
+	s.wants(t, http.StatusAccepted, http.MethodPost, "/fulfilments", order("full"))
+	for _, id := range []string{"before", "full"} {
+		s.eventuallySays(t, `"state":"completed"`, "/fulfilments/"+id)
 	}
 	var stored struct{ Messages []struct{ ID string } }
 	body := s.wants(t, http.StatusOK, http.MethodGet, "/topics/a.b/messages?after=0", "")
@@ -105,6 +117,10 @@ func message(id string) string {
 
 func invoice(order string) string {
 	return fmt.Sprintf(`{"kind":"invoice","args":{"order":%q,"customer":"Ada","lines":[{"item":"tea","quantity":2,"cents":450}]}}`, order)
+}
+
+func order(id string) string {
+	return fmt.Sprintf(`{"order_id":%q,"sku":"desk","quantity":1,"cents":24900,"country":"DE"}`, id)
 }
 
 func declare(file []byte) string {
@@ -160,7 +176,8 @@ func startOnSmallDisk(t *testing.T) (s *diskService, disk string) {
 	cmd := exec.Command("unshare", args...) //nolint:gosec,noctx // killed below
 	cmd.Env = append(os.Environ(), "ADDR=127.0.0.1:0", "LOG_LEVEL=WARN",
 		"PUBSUB_DIR="+disk+"/pubsub", "PUBSUB_MAX_BYTES=16777216", "PUBSUB_PUBLISH_TIMEOUT=2s",
-		"DATABASE_PATH="+disk+"/service.db", "UPLOAD_DEV_S3_DIR="+disk+"/s3")
+		"DATABASE_PATH="+disk+"/service.db", "UPLOAD_DEV_S3_DIR="+disk+"/s3",
+		"WORKFLOW_DBOS_PATH="+disk+"/workflow.db", "WORKFLOW_CANCEL_WINDOW=1s")
 	s = &diskService{logs: new(lockedBuffer)}
 	cmd.Stderr = s.logs
 	stdout, err := cmd.StdoutPipe()
@@ -205,13 +222,35 @@ func (s *diskService) wants(t *testing.T, status int, method, path, body string)
 // eventually waits until a path answers with the status.
 func (s *diskService) eventually(t *testing.T, status int, path string) {
 	t.Helper()
+	until(t, func() error {
+		if got, body := s.send(t, http.MethodGet, path, ""); got != status {
+			return fmt.Errorf("GET %s: %d %s, want %d", path, got, body, status)
+		}
+		return nil
+	})
+}
+
+// eventuallySays waits until a path's answer has the text in it.
+func (s *diskService) eventuallySays(t *testing.T, text, path string) {
+	t.Helper()
+	until(t, func() error {
+		if got, body := s.send(t, http.MethodGet, path, ""); !strings.Contains(body, text) {
+			return fmt.Errorf("GET %s: %d %s, want %s", path, got, body, text)
+		}
+		return nil
+	})
+}
+
+// until waits until try returns nil.
+func until(t *testing.T, try func() error) {
+	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
-		got, body := s.send(t, http.MethodGet, path, "")
-		if got == status {
+		err := try()
+		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("GET %s: %d %s, want %d", path, got, body, status)
+			t.Fatal(err)
 		}
 		select {
 		case <-t.Context().Done():

@@ -15,6 +15,7 @@ import (
 	"example.com/everything/internal/upload"
 	"example.com/everything/internal/websocket"
 	"example.com/everything/internal/workers"
+	"example.com/everything/internal/workflow"
 )
 
 // name is the service's name in its traces and messages.
@@ -38,6 +39,7 @@ type App struct {
 	retries       *retries.Retries
 	dlq           *dlq.Queue
 	eventsourcing *eventsourcing.Log
+	workflow      *workflow.Fulfilments
 	upload        *upload.Uploads
 }
 
@@ -65,6 +67,7 @@ func (a *App) parts() []part {
 		{"dlq_pubsub", a.setupDLQPubsub},
 		{"eventsourcing", a.setupEventsourcing},
 		{"eventsourcing_pubsub", a.setupEventsourcingPubsub},
+		{"workflow", a.setupWorkflow},
 		{"upload", a.setupUpload},
 		{"upload_workers", a.setupUploadWorkers},
 	}

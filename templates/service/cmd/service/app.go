@@ -15,6 +15,7 @@ import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/upload"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/websocket"
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workers"
+	"github.com/seed-d146d9dc/scaffold/templates/service/internal/workflow"
 )
 
 // name is the service's name in its traces and messages.
@@ -38,6 +39,7 @@ type App struct {
 	retries       *retries.Retries
 	dlq           *dlq.Queue
 	eventsourcing *eventsourcing.Log
+	workflow      *workflow.Fulfilments
 	upload        *upload.Uploads
 }
 
@@ -65,6 +67,7 @@ func (a *App) parts() []part {
 		{"dlq_pubsub", a.setupDLQPubsub},
 		{"eventsourcing", a.setupEventsourcing},
 		{"eventsourcing_pubsub", a.setupEventsourcingPubsub},
+		{"workflow", a.setupWorkflow},
 		{"upload", a.setupUpload},
 		{"upload_workers", a.setupUploadWorkers},
 	}

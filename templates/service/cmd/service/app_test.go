@@ -6,5 +6,6 @@ import "testing"
 var testEnv = []func(testing.TB) map[string]string{
 	databaseTestEnv,
 	pubsubTestEnv,
+	workflowTestEnv,
 	uploadTestEnv,
 }

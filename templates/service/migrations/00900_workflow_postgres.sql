@@ -1,0 +1,74 @@
+-- +goose Up
+
+-- Times are milliseconds since 1970.
+CREATE TABLE workflow_fulfilments (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    sku        TEXT   NOT NULL,
+    quantity   BIGINT NOT NULL,
+    cents      BIGINT NOT NULL,
+    country    TEXT   NOT NULL,
+    engine     TEXT   NOT NULL,
+    outcome    TEXT   NOT NULL,
+    reason     TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+
+-- Which orders an engine still has, for whoever wants to leave it.
+CREATE INDEX workflow_fulfilments_running ON workflow_fulfilments (engine) WHERE outcome = 'running';
+
+-- What was done for an order, under the key that keeps it from being done twice.
+CREATE TABLE workflow_done (
+    order_id TEXT NOT NULL,
+    step     TEXT NOT NULL,
+    state    TEXT NOT NULL CHECK (state IN ('done', 'undone')),
+    PRIMARY KEY (order_id, step)
+);
+
+CREATE TABLE workflow_history (
+    order_id TEXT   NOT NULL,
+    number   BIGINT NOT NULL,
+    step     TEXT   NOT NULL,
+    detail   TEXT   NOT NULL,
+    at       BIGINT NOT NULL,
+    PRIMARY KEY (order_id, number)
+);
+
+-- The example's warehouse, bank and carrier.
+CREATE TABLE workflow_stock (
+    sku       TEXT   NOT NULL PRIMARY KEY,
+    available BIGINT NOT NULL CHECK (available >= 0)
+);
+
+INSERT INTO workflow_stock (sku, available) VALUES ('chair', 1000), ('desk', 100), ('lamp', 1);
+
+CREATE TABLE workflow_payments (
+    order_id TEXT   NOT NULL,
+    cents    BIGINT NOT NULL,
+    at       BIGINT NOT NULL
+);
+
+CREATE TABLE workflow_shipments (
+    order_id TEXT   NOT NULL,
+    country  TEXT   NOT NULL,
+    at       BIGINT NOT NULL
+);
+
+-- Which instances run, by the engine in the process: what one that is gone has
+-- left is taken over by another.
+CREATE TABLE workflow_executors (
+    id      TEXT        NOT NULL PRIMARY KEY,
+    seen_at TIMESTAMPTZ NOT NULL,
+    heir    TEXT        NOT NULL DEFAULT '',
+    heir_at TIMESTAMPTZ
+);
+
+-- +goose Down
+
+DROP TABLE workflow_executors;
+DROP TABLE workflow_shipments;
+DROP TABLE workflow_payments;
+DROP TABLE workflow_stock;
+DROP TABLE workflow_history;
+DROP TABLE workflow_done;
+DROP TABLE workflow_fulfilments;
