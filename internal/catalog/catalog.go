@@ -69,6 +69,25 @@ type Pattern struct {
 	Engines []Engine `yaml:"engines" json:"engines"`
 	Routes  []string `yaml:"routes" json:"routes"`
 	Metrics []string `yaml:"metrics" json:"metrics"`
+	// Joins are what it has more beside patterns that catalog.yaml lists before it.
+	Joins []Join `yaml:"joins" json:"-"`
+}
+
+// A Join is what is there with other patterns only.
+type Join struct {
+	With   []string `yaml:"with"`
+	Routes []string `yaml:"routes"`
+}
+
+// RoutesIn returns the routes that the pattern has in a selection.
+func (p *Pattern) RoutesIn(s Selection) []string {
+	routes := slices.Clone(p.Routes)
+	for _, j := range p.Joins {
+		if !slices.ContainsFunc(j.With, func(name string) bool { return !s.Has(name) }) {
+			routes = append(routes, j.Routes...)
+		}
+	}
+	return routes
 }
 
 // Guidance is the rule when to choose a pattern.

@@ -97,6 +97,8 @@ func TestLoadRefusesWhatDoesNotFitTogether(t *testing.T) {
 		"another family":                     {"patterns/jobs.yaml", "name: jobs\nfamily: files\n", `patterns/jobs.yaml: family: "files", listed under "async"`},
 		"no guidance":                        {"patterns/jobs.yaml", "name: jobs\nfamily: async\ntitle: T\nsummary: s\n", "patterns/jobs.yaml: title, summary and all four lines of guidance must be given"},
 		"a requirement listed later":         {"patterns/store.yaml", string(manifest("store", "foundation", "requires: [jobs]").Data), "patterns/store.yaml: requires jobs, which catalog.yaml does not list before it"},
+		"a join with what is listed later":   {"patterns/store.yaml", string(manifest("store", "foundation", "joins: [{with: [jobs], routes: [GET /x]}]").Data), "patterns/store.yaml: joins jobs, which catalog.yaml does not list before it"},
+		"a join with nothing":                {"patterns/store.yaml", string(manifest("store", "foundation", "joins: [{with: [jobs]}]").Data), "patterns/store.yaml: joins: with and routes must be given"},
 		"a conflict with nothing":            {"patterns/store.yaml", string(manifest("store", "foundation", "conflicts: [x]").Data), "patterns/store.yaml: names x, which is no pattern"},
 		"two owners of one path":             {"service/cmd/service/Jobs.go", "package main\n", "has two owners"},
 		"a path that Windows refuses":        {"service/aux.go", "package x\n", "device name"},

@@ -125,6 +125,16 @@ func (c *Catalog) checkPattern(p *Pattern, name, family string) error {
 			return fmt.Errorf("requires %s, which catalog.yaml does not list before it", r)
 		}
 	}
+	for _, j := range p.Joins {
+		if len(j.With) == 0 || len(j.Routes) == 0 {
+			return errors.New("joins: with and routes must be given")
+		}
+		for _, with := range j.With {
+			if c.byName[with] == nil {
+				return fmt.Errorf("joins %s, which catalog.yaml does not list before it", with)
+			}
+		}
+	}
 	return nil
 }
 

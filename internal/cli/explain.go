@@ -58,8 +58,9 @@ type explanation struct {
 
 // A join is the files that join the pattern with others.
 type join struct {
-	With  []string `json:"with"`
-	Files []string `json:"files"`
+	With   []string `json:"with"`
+	Files  []string `json:"files"`
+	Routes []string `json:"routes"`
 }
 
 func runExplain(ctx context.Context, a *app, o *explainOptions) error {
@@ -116,12 +117,27 @@ func explain(c *catalog.Catalog, p *catalog.Pattern) *explanation {
 		slices.Sort(with)
 		i := slices.IndexFunc(x.Joins, func(j join) bool { return slices.Equal(j.With, with) })
 		if i < 0 {
-			x.Joins = append(x.Joins, join{With: with})
+			x.Joins = append(x.Joins, join{With: with, Routes: joinedRoutes(c, f.Patterns)})
 			i = len(x.Joins) - 1
 		}
 		x.Joins[i].Files = append(x.Joins[i].Files, file)
 	}
 	return x
+}
+
+// joinedRoutes returns the routes that are there with these patterns only.
+func joinedRoutes(c *catalog.Catalog, patterns []string) []string {
+	routes := []string{}
+	for _, name := range patterns {
+		p, _ := c.Pattern(name)
+		for _, j := range p.Joins {
+			all := append(slices.Clone(j.With), name)
+			if len(all) == len(patterns) && !slices.ContainsFunc(all, func(n string) bool { return !slices.Contains(patterns, n) }) {
+				routes = append(routes, j.Routes...)
+			}
+		}
+	}
+	return routes
 }
 
 // printExplanation prints x, with the files as the service of that name has
@@ -149,7 +165,7 @@ func (a *app) printExplanation(c *catalog.Catalog, x *explanation, name string) 
 		}
 	}
 	for _, j := range x.Joins {
-		joins = append(joins, strings.Join(j.With, ", ")+": "+strings.Join(own(j.Files), ", "))
+		joins = append(joins, strings.Join(j.With, ", ")+": "+strings.Join(slices.Concat(own(j.Files), j.Routes), ", "))
 	}
 	for _, section := range []struct {
 		title string

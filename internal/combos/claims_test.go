@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/seed-d146d9dc/scaffold/internal/catalog"
 )
@@ -29,7 +30,12 @@ func TestManifestsAndPagesTellWhatTheCodeHas(t *testing.T) {
 				slices.Sort(names)
 				return slices.Compact(names)
 			}
-			if diff := cmp.Diff(has(routes), sorted(p.Routes)); diff != "" {
+			// Those of a join are the last pattern's.
+			code, manifest := routesOf(all, p.Name), map[string][]string{p.Name: sorted(p.Routes)}
+			for _, j := range p.Joins {
+				manifest[strings.Join(append(sorted(j.With), p.Name), "+")] = sorted(j.Routes)
+			}
+			if diff := cmp.Diff(code, manifest, cmpopts.EquateEmpty(), cmpopts.IgnoreMapEntries(func(_ string, r []string) bool { return len(r) == 0 })); diff != "" {
 				t.Errorf("patterns/%s.yaml: routes (-code +manifest):\n%s", p.Name, diff)
 			}
 			if diff := cmp.Diff(has(metrics), sorted(p.Metrics)); diff != "" {
@@ -47,6 +53,25 @@ func TestManifestsAndPagesTellWhatTheCodeHas(t *testing.T) {
 			}
 		})
 	}
+}
+
+// routesOf returns the routes that are there with a pattern and others before it,
+// by all of their names.
+func routesOf(all []claim, pattern string) map[string][]string {
+	found := make(map[string][]string)
+	for _, x := range all {
+		if x.kind != routes || len(x.patterns) == 0 || x.patterns[len(x.patterns)-1] != pattern {
+			continue
+		}
+		others := sorted(x.patterns[:len(x.patterns)-1])
+		by := strings.Join(append(others, pattern), "+")
+		found[by] = append(found[by], x.name)
+	}
+	for by, names := range found {
+		slices.Sort(names)
+		found[by] = slices.Compact(names)
+	}
+	return found
 }
 
 func sorted(names []string) []string {

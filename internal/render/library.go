@@ -214,7 +214,7 @@ func Routes(c *catalog.Catalog, s catalog.Selection) []Route {
 	var routes []Route
 	for _, name := range s.Patterns {
 		p, _ := c.Pattern(name)
-		for _, r := range p.Routes {
+		for _, r := range p.RoutesIn(s) {
 			method, at, _ := strings.Cut(r, " ")
 			routes = append(routes, Route{Method: method, Path: at})
 		}

@@ -54,7 +54,9 @@ func newView(c *catalog.Catalog, s catalog.Selection) *view {
 	}
 	for _, name := range s.Patterns {
 		p, _ := c.Pattern(name)
-		v.Patterns = append(v.Patterns, p)
+		here := *p
+		here.Routes = p.RoutesIn(s)
+		v.Patterns = append(v.Patterns, &here)
 		if p.Field != "" {
 			v.Fields = append(v.Fields, Field{Name: p.Name, Ident: p.GoName(), Type: p.Field})
 			v.Imports = append(v.Imports, "internal/"+p.Name)
