@@ -55,6 +55,7 @@ func (a *App) parts() []part {
 		{"websocket", a.setupWebSocket},
 		{"websocket_pubsub", a.setupWebSocketPubsub},
 		{"hashring", a.setupHashring},
+		{"websocket_hashring", a.setupWebSocketHashring},
 		{"synchronous", a.setupSynchronous},
 		{"workers", a.setupWorkers},
 		{"jobstatus", a.setupJobstatus},

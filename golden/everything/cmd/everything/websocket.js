@@ -1,8 +1,11 @@
 'use strict';
 
-// /demo/websocket?room=42 is a chat in room 42.
-const room = new URLSearchParams(location.search).get('room') || '42';
-const address = new URL(`/rooms/${encodeURIComponent(room)}/socket`, location.href);
+// /demo/websocket?room=42 is a chat in room 42; with &in=PATH, in that of other
+// rooms than those at /rooms.
+const query = new URLSearchParams(location.search);
+const room = query.get('room') || '42';
+const rooms = encodeURIComponent(query.get('in') || 'rooms');
+const address = new URL(`/${rooms}/${encodeURIComponent(room)}/socket`, location.href);
 address.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
 const show = (id, text) => { document.getElementById(id).textContent = text; };
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net"
@@ -18,21 +17,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 )
-
-// A State is what members keep of keys, in memory. A partition is locked while
-// Export, Import and Drop are called for it: no [Node.Do] runs in it.
-type State interface {
-	// Export returns the state of a partition's keys, nil for none.
-	Export(partition int) []byte
-	// Import takes what another member's Export returned. Where a key is there
-	// already, it decides which is newer: the same state can come twice, and
-	// after a split network two members have the same key.
-	Import(partition int, state []byte) error
-	// Drop forgets a partition that another member has now.
-	Drop(partition int)
-	// Keys returns how many there are.
-	Keys() int
-}
 
 var (
 	// ErrNotOwner is that this member does not answer for the key now; nothing
@@ -49,9 +33,10 @@ type Node struct {
 	name    string
 	log     *slog.Logger
 	metrics metrics
-	state   State
+	state   states
 	members *membership
 	peers   *peers
+	passed  passed
 	joined  atomic.Bool
 	served  sync.WaitGroup
 
@@ -74,13 +59,14 @@ type Node struct {
 }
 
 // Open listens for other members. They are talked to from [Node.Run] on; handler
-// answers what they forward. A ring of one answers at once.
-func Open(ctx context.Context, config Config, state State, handler http.Handler, log *slog.Logger, registry prometheus.Registerer) (*Node, error) {
+// answers what they forward. A ring of one answers at once. What the members keep
+// is said by [Node.Add].
+func Open(ctx context.Context, config Config, handler http.Handler, log *slog.Logger, registry prometheus.Registerer) (*Node, error) {
 	n := &Node{
 		config: config,
 		name:   cmp.Or(config.Name, strings.ToLower(rand.Text()[:10])),
 		log:    log,
-		state:  state,
+		state:  make(states),
 		term:   1,
 		wake:   make(chan struct{}, 1),
 		change: make(chan struct{}),
@@ -141,6 +127,7 @@ func (n *Node) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		stopClaiming()
 		claiming.Wait() // what it is about to take is handed over too
+		n.passed.end()
 		n.leave(work)
 	case err = <-failed:
 	}
@@ -153,6 +140,7 @@ func (n *Node) Run(ctx context.Context) error {
 
 // Close stops listening. Run does it; it is for a node that was never run.
 func (n *Node) Close(context.Context) error {
+	n.passed.end()
 	return errors.Join(n.members.close(), n.peers.close())
 }
 
@@ -324,222 +312,6 @@ func (n *Node) holds() int {
 		}
 	}
 	return count
-}
-
-// hold takes a partition, if the view is still v.
-func (n *Node) hold(v *view, term uint64, partition int) bool {
-	n.viewMu.Lock()
-	defer n.viewMu.Unlock()
-	if n.view.Load() != v {
-		return false
-	}
-	n.held[partition].Store(term)
-	return true
-}
-
-// keepClaiming takes what this member owns whenever that may have changed.
-func (n *Node) keepClaiming(ctx context.Context) {
-	for {
-		var again <-chan time.Time
-		if !n.claim(ctx) {
-			again = time.After(20 * time.Millisecond)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-n.wake:
-		case <-again:
-		}
-		if ctx.Err() != nil {
-			return
-		}
-	}
-}
-
-// claim takes what this member owns from who has it. It reports whether there is
-// nothing left to do with this view.
-//
-// It takes the word of every other member, all with the same view. Who held a
-// partition has let go of it before it says so: that one is taken at once. What
-// nobody held may be held by a member that is lost, until its lease is over. So it
-// is taken when a lease has passed in which every member had this very view, and
-// confirmed nobody who is not in it.
-func (n *Node) claim(ctx context.Context) bool {
-	v := n.view.Load()
-	term, _ := n.leased()
-	if self, ok := v.members[n.name]; !ok || self.Leaving || !n.joined.Load() || len(v.members) < n.config.Quorum {
-		return true
-	}
-	first, ok := n.peers.take(ctx, v, term)
-	if !ok {
-		return false
-	}
-	missing := n.missing(v, term)
-	if len(missing) == 0 {
-		return true
-	}
-	n.viewMu.Lock()
-	alone := !n.met && len(n.config.Join) == 0
-	n.viewMu.Unlock()
-	if !alone {
-		select {
-		case <-ctx.Done():
-			return true
-		case <-n.wake:
-			return false
-		case <-time.After(n.config.Lease + n.config.Lease/10): // clocks are not all as fast
-		}
-		second, ok := n.peers.take(ctx, v, term)
-		if !ok || !maps.Equal(first, second) {
-			return false
-		}
-	}
-	taken := 0
-	for _, p := range n.missing(v, term) {
-		if !n.hold(v, term, p) {
-			return false
-		}
-		taken++
-	}
-	n.metrics.handovers.WithLabelValues(resultExpired).Add(float64(taken))
-	n.changed()
-	return true
-}
-
-// missing returns what this member owns and does not hold.
-func (n *Node) missing(v *view, term uint64) []int {
-	var missing []int
-	for p := range Partitions {
-		if v.ring.Owner(p) == n.name && n.held[p].Load() != term {
-			missing = append(missing, p)
-		}
-	}
-	return missing
-}
-
-// release lets go of all that the ring of v gives to another member, and returns
-// it with its state, as much as fits one message.
-func (n *Node) release(v *view, to string) taking {
-	answer := taking{Epoch: v.epoch, State: make(map[int][]byte)}
-	size := 0
-	for p := range Partitions {
-		if v.ring.Owner(p) != to {
-			continue
-		}
-		if size > maxTaking {
-			answer.More = true
-			break
-		}
-		n.locks[p].Lock()
-		term, ok := n.leased()
-		if held := n.held[p].Swap(0); ok && held == term {
-			answer.Released = append(answer.Released, p)
-		}
-		state := n.state.Export(p)
-		n.locks[p].Unlock()
-		if state != nil {
-			answer.State[p] = state
-			size += len(state)
-		}
-	}
-	n.metrics.handovers.WithLabelValues(resultSent).Add(float64(len(answer.Released)))
-	if n.view.Load() != v {
-		n.poke() // it may be this member's own by now
-	}
-	return answer
-}
-
-// accept takes what another member has let go of. It returns whose state is here
-// now, or false where the view has changed and nothing more is taken.
-func (n *Node) accept(v *view, term uint64, answer taking) (here []int, ok bool) {
-	for p, state := range answer.State {
-		n.locks[p].Lock()
-		err := n.state.Import(p, state)
-		n.locks[p].Unlock()
-		if err != nil {
-			n.log.Error("the state of a partition can't be read", "partition", p, "error", err)
-			return here, false
-		}
-		here = append(here, p)
-	}
-	taken := 0
-	for _, p := range answer.Released {
-		if !n.hold(v, term, p) {
-			return here, false
-		}
-		taken++
-	}
-	n.metrics.handovers.WithLabelValues(resultTaken).Add(float64(taken))
-	if taken > 0 {
-		n.changed()
-	}
-	return here, true
-}
-
-// forget drops the state of partitions that another member has, which this one
-// released with the view of the epoch. With a later view they may have come back.
-func (n *Node) forget(partitions []int, epoch uint64) {
-	for _, p := range partitions {
-		n.locks[p].Lock()
-		if n.view.Load().epoch == epoch {
-			n.state.Drop(p)
-		}
-		n.locks[p].Unlock()
-	}
-	n.changed()
-}
-
-// leave has the others take all that is here, and tells them that this member is
-// gone.
-func (n *Node) leave(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, n.config.LeaveTimeout)
-	defer cancel()
-	v := n.view.Load()
-	self := v.members[n.name]
-	self.Leaving = true
-	n.see(n.name, &self)
-	if len(v.members) > 1 {
-		if err := n.members.leaving(n.config.LeaveTimeout); err != nil {
-			n.log.WarnContext(ctx, "the ring was not told that this member leaves", "error", err)
-		}
-	}
-	for len(n.view.Load().members) > 1 && (n.state.Keys() > 0 || n.holdsAny()) {
-		changed := n.watch()
-		select {
-		case <-changed:
-			continue
-		case <-ctx.Done():
-		case <-time.After(10 * time.Millisecond): // what was held without state is not told of
-			continue
-		}
-		break
-	}
-	if left := n.state.Keys(); left > 0 {
-		lost := 0
-		for p := range Partitions {
-			n.locks[p].RLock()
-			if n.state.Export(p) != nil {
-				lost++
-			}
-			n.locks[p].RUnlock()
-		}
-		n.metrics.handovers.WithLabelValues(resultLost).Add(float64(lost))
-		n.log.WarnContext(ctx, "stopped with state that no member has taken", "keys", left)
-	}
-	if err := n.members.leave(n.config.LeaveTimeout); err != nil {
-		n.log.WarnContext(ctx, fmt.Sprintf("the ring was not told that this member is gone: %v", err))
-	}
-}
-
-// holdsAny reports whether this member holds a partition, be it its own or not.
-func (n *Node) holdsAny() bool {
-	term, _ := n.leased()
-	for p := range Partitions {
-		if n.held[p].Load() == term {
-			return true
-		}
-	}
-	return false
 }
 
 // advertised returns the address at which others reach a listener.

@@ -61,10 +61,11 @@ func startNode(t testing.TB, config Config) *testNode {
 	mux := http.NewServeMux()
 	shelf := documents.New(PartitionOf)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	node, err := Open(t.Context(), config, shelf, mux, log, prometheus.NewRegistry())
+	node, err := Open(t.Context(), config, mux, log, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
+	node.Add("documents", shelf)
 	n := &testNode{Node: node, shelf: shelf, answered: func(string, time.Time, time.Time) {}}
 	key := func(r *http.Request) (string, error) { return r.PathValue("key"), nil }
 	mux.Handle("/{key}", node.Handler(key, func(w http.ResponseWriter, r *http.Request) error {
@@ -92,6 +93,7 @@ func startNode(t testing.TB, config Config) *testNode {
 		httpapi.WriteJSON(w, r, http.StatusOK, fmt.Sprintf("%s %d", node.Name(), d.Edits))
 		return nil
 	}))
+	mux.Handle("/echo/{key}", node.Handler(key, echo(n)))
 	server := httptest.NewServer(mux)
 	n.url = server.URL
 	ctx, cancel := context.WithCancel(context.Background())

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,7 +35,7 @@ type Hub struct {
 	protection *http.CrossOriginProtection
 	drain      chan struct{}
 	record     record
-	open       sync.WaitGroup
+	pool       *pool
 
 	mu       sync.Mutex
 	epoch    string
@@ -44,6 +45,12 @@ type Hub struct {
 	sockets  map[*socket]struct{}
 	draining bool
 	cut      bool
+}
+
+// A pool is what sockets share that count towards one limit.
+type pool struct {
+	open  sync.WaitGroup
+	count atomic.Int64
 }
 
 // A record is where messages get their order, and where those that have left
@@ -77,6 +84,7 @@ func New(config Config, log *slog.Logger, registry prometheus.Registerer) (*Hub,
 		metrics:    newMetrics(registry),
 		protection: protection,
 		drain:      make(chan struct{}),
+		pool:       new(pool),
 		epoch:      strings.ToLower(rand.Text()[:10]),
 		window:     newWindow(config.WindowMessages, config.WindowAge),
 		rooms:      make(map[string]map[*client]struct{}),
@@ -151,16 +159,14 @@ func (h *Hub) Drain() {
 func (h *Hub) Close(ctx context.Context) error {
 	h.Drain()
 	closed := make(chan struct{})
-	go func() { h.open.Wait(); close(closed) }()
+	go func() { h.pool.open.Wait(); close(closed) }()
 	select {
 	case <-closed:
 		return nil
 	case <-ctx.Done():
 	}
 	h.cutAll()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return fmt.Errorf("%d sockets still open: %w", len(h.sockets), ctx.Err())
+	return fmt.Errorf("%d sockets still open: %w", h.pool.count.Load(), ctx.Err())
 }
 
 func (h *Hub) cutAll() {
@@ -179,15 +185,16 @@ func (h *Hub) cutAll() {
 func (h *Hub) admit(s *socket) (refused string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case h.draining:
+	if h.draining {
 		return refuseDraining
-	case len(h.sockets) >= h.config.MaxClients:
+	}
+	if h.pool.count.Add(1) > int64(h.config.MaxClients) {
+		h.pool.count.Add(-1)
 		return refuseFull
 	}
 	h.sockets[s] = struct{}{}
-	h.open.Add(1)
-	h.metrics.clients.Set(float64(len(h.sockets)))
+	h.pool.open.Add(1)
+	h.metrics.clients.Inc()
 	return ""
 }
 
@@ -197,8 +204,9 @@ func (h *Hub) dismiss(s *socket) {
 	defer h.mu.Unlock()
 	h.leave(s.client)
 	delete(h.sockets, s)
-	h.open.Done()
-	h.metrics.clients.Set(float64(len(h.sockets)))
+	h.pool.count.Add(-1)
+	h.pool.open.Done()
+	h.metrics.clients.Dec()
 }
 
 // leave takes c out of its room. The caller holds h.mu.

@@ -27,9 +27,10 @@ func (a *App) setupHashring(s *settings) start {
 	return func(ctx context.Context) error {
 		shelf := documents.New(hashring.PartitionOf)
 		var err error
-		if a.hashring, err = hashring.Open(ctx, config, shelf, a.mux, a.log, a.metrics); err != nil {
+		if a.hashring, err = hashring.Open(ctx, config, a.mux, a.log, a.metrics); err != nil {
 			return err
 		}
+		a.hashring.Add("documents", shelf)
 		a.life.OnStop("hashring", a.hashring.Close)
 		a.life.Go("hashring", a.hashring.Run)
 		a.life.OnReady("hashring", a.hashring.Ready)

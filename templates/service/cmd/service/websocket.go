@@ -90,24 +90,38 @@ type chatMessage struct {
 
 // say checks a chat message and publishes it in the room.
 func (a *App) say(ctx context.Context, room string, data json.RawMessage) (id string, err error) {
-	var message chatMessage
-	if err := json.Unmarshal(data, &message); err != nil {
-		return "", httpapi.NewProblem(http.StatusBadRequest, `Send {"from": "a name", "text": "what you say"}.`)
-	}
-	if n := utf8.RuneCountInString(message.From); n < 1 || n > 40 {
-		return "", httpapi.NewProblem(http.StatusBadRequest, "from: must be 1 to 40 characters.")
-	}
-	if message.Text == "" {
-		return "", httpapi.NewProblem(http.StatusBadRequest, "text: say something.")
-	}
-	if data, err = json.Marshal(message); err != nil {
-		return "", fmt.Errorf("encode the message: %w", err)
+	if data, err = checkChat(data); err != nil {
+		return "", err
 	}
 	id, err = a.websocket.Publish(ctx, websocket.Message{Room: room, Data: data})
-	if errors.Is(err, websocket.ErrTooLarge) {
-		return "", httpapi.NewProblem(http.StatusRequestEntityTooLarge, err.Error())
+	return id, chatProblem(err)
+}
+
+// checkChat returns a chat message as it is said in a room.
+func checkChat(data json.RawMessage) (json.RawMessage, error) {
+	var message chatMessage
+	if err := json.Unmarshal(data, &message); err != nil {
+		return nil, httpapi.NewProblem(http.StatusBadRequest, `Send {"from": "a name", "text": "what you say"}.`)
 	}
-	return id, err
+	if n := utf8.RuneCountInString(message.From); n < 1 || n > 40 {
+		return nil, httpapi.NewProblem(http.StatusBadRequest, "from: must be 1 to 40 characters.")
+	}
+	if message.Text == "" {
+		return nil, httpapi.NewProblem(http.StatusBadRequest, "text: say something.")
+	}
+	data, err := json.Marshal(message)
+	if err != nil {
+		return nil, fmt.Errorf("encode the message: %w", err)
+	}
+	return data, nil
+}
+
+// chatProblem says in the API's words why a message can't be said.
+func chatProblem(err error) error {
+	if errors.Is(err, websocket.ErrTooLarge) {
+		return httpapi.NewProblem(http.StatusRequestEntityTooLarge, err.Error())
+	}
+	return err
 }
 
 //go:embed websocket.html websocket.js

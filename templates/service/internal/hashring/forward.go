@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"sync"
 	"time"
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/httpapi"
@@ -106,9 +107,19 @@ func bodyProblem(err error) error {
 }
 
 // forward has a member answer, whatever it says. The error is [ErrNotOwner] or
-// errNotSent where another try does no harm.
+// errNotSent where another try does no harm. A connection that the owner upgrades
+// is passed on until either side ends it, or this member leaves the ring.
 func (n *Node) forward(w http.ResponseWriter, r *http.Request, to member) error {
 	var failure error
+	upgraded := false
+	if r.Header.Get("Upgrade") != "" {
+		ctx, done, ok := n.passed.begin(r.Context())
+		if !ok {
+			return unavailable("This server is being replaced; try again.")
+		}
+		defer done()
+		r = r.WithContext(ctx)
+	}
 	proxy := &httputil.ReverseProxy{
 		Transport: n.peers.transport,
 		Rewrite: func(p *httputil.ProxyRequest) {
@@ -123,6 +134,10 @@ func (n *Node) forward(w http.ResponseWriter, r *http.Request, to member) error 
 			if resp.Header.Get(notOwnerHeader) != "" {
 				return ErrNotOwner
 			}
+			if conn, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
+				upgraded = true
+				resp.Body = whole{conn}
+			}
 			return nil
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failure = err },
@@ -130,6 +145,9 @@ func (n *Node) forward(w http.ResponseWriter, r *http.Request, to member) error 
 	proxy.ServeHTTP(w, r)
 	result, err := forwardResult(failure)
 	n.metrics.forwarded.WithLabelValues(result).Inc()
+	if upgraded {
+		return nil // there is nobody left to tell
+	}
 	if err != nil && r.Context().Err() != nil {
 		return context.Cause(r.Context()) // the caller has gone away
 	}
@@ -147,4 +165,58 @@ func forwardResult(err error) (result string, _ error) {
 		return resultUnreachable, errors.Join(errNotSent, err)
 	}
 	return resultError, errors.Join(unavailable("The server that has this did not answer: it may be done or not."), err)
+}
+
+// A whole is the owner's end of an upgraded connection. Its end is that of the
+// connection: the proxy would let the caller's half stay open for as long as the
+// caller likes.
+type whole struct{ io.ReadWriteCloser }
+
+func (w whole) Read(p []byte) (int, error) {
+	n, err := w.ReadWriteCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// passed are the upgraded connections that this member passes on.
+type passed struct {
+	mu    sync.Mutex
+	open  map[*context.CancelFunc]struct{}
+	wait  sync.WaitGroup
+	ended bool
+}
+
+// begin returns the context of one more, unless all have been ended.
+func (p *passed) begin(ctx context.Context) (_ context.Context, done func(), ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return nil, nil, false
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	if p.open == nil {
+		p.open = make(map[*context.CancelFunc]struct{})
+	}
+	p.open[&cancel] = struct{}{}
+	p.wait.Add(1)
+	return ctx, func() {
+		cancel()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.open, &cancel)
+		p.wait.Done()
+	}, true
+}
+
+// end closes all, and lets none begin.
+func (p *passed) end() {
+	p.mu.Lock()
+	p.ended = true
+	for cancel := range p.open {
+		(*cancel)()
+	}
+	p.mu.Unlock()
+	p.wait.Wait()
 }

@@ -18,21 +18,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// A State is what members keep of keys, in memory. A partition is locked while
-// Export, Import and Drop are called for it: no [Node.Do] runs in it.
-type State interface {
-	// Export returns the state of a partition's keys, nil for none.
-	Export(partition int) []byte
-	// Import takes what another member's Export returned. Where a key is there
-	// already, it decides which is newer: the same state can come twice, and
-	// after a split network two members have the same key.
-	Import(partition int, state []byte) error
-	// Drop forgets a partition that another member has now.
-	Drop(partition int)
-	// Keys returns how many there are.
-	Keys() int
-}
-
 var (
 	// ErrNotOwner is that this member does not answer for the key now; nothing
 	// was done. [Node.Handler] tries again, at its owner.
@@ -48,9 +33,10 @@ type Node struct {
 	name    string
 	log     *slog.Logger
 	metrics metrics
-	state   State
+	state   states
 	members *membership
 	peers   *peers
+	passed  passed
 	joined  atomic.Bool
 	served  sync.WaitGroup
 
@@ -73,13 +59,14 @@ type Node struct {
 }
 
 // Open listens for other members. They are talked to from [Node.Run] on; handler
-// answers what they forward. A ring of one answers at once.
-func Open(ctx context.Context, config Config, state State, handler http.Handler, log *slog.Logger, registry prometheus.Registerer) (*Node, error) {
+// answers what they forward. A ring of one answers at once. What the members keep
+// is said by [Node.Add].
+func Open(ctx context.Context, config Config, handler http.Handler, log *slog.Logger, registry prometheus.Registerer) (*Node, error) {
 	n := &Node{
 		config: config,
 		name:   cmp.Or(config.Name, strings.ToLower(rand.Text()[:10])),
 		log:    log,
-		state:  state,
+		state:  make(states),
 		term:   1,
 		wake:   make(chan struct{}, 1),
 		change: make(chan struct{}),
@@ -140,6 +127,7 @@ func (n *Node) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		stopClaiming()
 		claiming.Wait() // what it is about to take is handed over too
+		n.passed.end()
 		n.leave(work)
 	case err = <-failed:
 	}
@@ -152,6 +140,7 @@ func (n *Node) Run(ctx context.Context) error {
 
 // Close stops listening. Run does it; it is for a node that was never run.
 func (n *Node) Close(context.Context) error {
+	n.passed.end()
 	return errors.Join(n.members.close(), n.peers.close())
 }
 

@@ -194,5 +194,5 @@ func (s shared) reachesTo(ctx context.Context, epoch string, after uint64) error
 // reset forgets everything up to and including floor.
 func (w *window) reset(floor uint64) {
 	clear(w.ring)
-	w.start, w.count, w.floor = 0, 0, floor
+	w.start, w.count, w.bytes, w.floor = 0, 0, 0, floor
 }

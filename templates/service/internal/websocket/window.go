@@ -12,6 +12,9 @@ type window struct {
 	start int
 	count int
 	age   time.Duration
+	// bytes is the size of what is kept; it is held to most, where that is not 0,
+	// but for the newest message.
+	bytes, most int
 	// floor is the sequence up to which messages have been forgotten.
 	floor uint64
 }
@@ -28,6 +31,9 @@ func (w *window) add(f *frame) {
 	}
 	w.ring[(w.start+w.count)%len(w.ring)] = f
 	w.count++
+	for w.bytes += len(f.wire); w.most > 0 && w.bytes > w.most && w.count > 1; {
+		w.forgetOldest()
+	}
 }
 
 // expire forgets what is too old at now.
@@ -39,6 +45,7 @@ func (w *window) expire(now time.Time) {
 
 func (w *window) forgetOldest() {
 	w.floor = w.at(0).seq
+	w.bytes -= len(w.at(0).wire)
 	w.ring[w.start] = nil
 	w.start = (w.start + 1) % len(w.ring)
 	w.count--
