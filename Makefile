@@ -1,17 +1,19 @@
-.PHONY: test lint combos bench golden generate
+.PHONY: test lint engines combos bench golden generate
 
-# Linters and tests, on the real engines: installs what is missing, starts it on
-# free loopback ports, and stops it again.
-test: lint
+# Linters and, beside them, tests: linters keep one core busy, and tests wait much.
+test: bin/golangci-lint
+	$(MAKE) --jobs=2 lint engines
+
+# Tests on the real engines: installs what is missing, starts it on free loopback
+# ports, and stops it again.
+engines:
 	./internal/engines/with ./internal/engines/test
 
+# The linters vet, too.
 lint: bin/golangci-lint
-	go vet ./...
-	go vet -tags postgres,production ./templates/...
-	for e in temporal stepfunctions; do go vet -tags $$e,postgres ./templates/service/internal/workflow/... ./templates/service/cmd/service || exit; done
 	./bin/golangci-lint run ./...
 	./bin/golangci-lint run --build-tags postgres,production ./templates/...
-	for e in temporal stepfunctions; do ./bin/golangci-lint run --build-tags $$e ./templates/service/internal/workflow/... ./templates/service/cmd/service || exit; done
+	for e in temporal stepfunctions; do ./bin/golangci-lint run --build-tags $$e,postgres ./templates/service/internal/workflow/... ./templates/service/cmd/service || exit; done
 	for s in golden/*/go.mod; do (cd $$(dirname $$s) && $(CURDIR)/bin/golangci-lint run ./...) || exit; done
 
 # Every selection of patterns and options, proved to build: how many, how many
