@@ -1,8 +1,8 @@
 .PHONY: test lint engines combos bench golden generate
 
-# Linters and, beside them, tests: linters keep one core busy, and tests wait much.
-test: bin/golangci-lint
-	$(MAKE) --jobs=2 lint engines
+# Tests and, with what they leave of the processors, linters: tests wait much.
+test:
+	$(MAKE) --jobs=2 engines lint
 
 # Tests on the real engines: installs what is missing, starts it on free loopback
 # ports, and stops it again.
@@ -10,11 +10,12 @@ engines:
 	./internal/engines/with ./internal/engines/test
 
 # The linters vet, too.
+lint: LINT = nice $(CURDIR)/bin/golangci-lint run
 lint: bin/golangci-lint
-	./bin/golangci-lint run ./...
-	./bin/golangci-lint run --build-tags postgres,production ./templates/...
-	for e in temporal stepfunctions; do ./bin/golangci-lint run --build-tags $$e,postgres ./templates/service/internal/workflow/... ./templates/service/cmd/service || exit; done
-	for s in golden/*/go.mod; do (cd $$(dirname $$s) && $(CURDIR)/bin/golangci-lint run ./...) || exit; done
+	$(LINT) ./...
+	$(LINT) --build-tags postgres,production ./templates/...
+	for e in temporal stepfunctions; do $(LINT) --build-tags $$e,postgres ./templates/service/internal/workflow/... ./templates/service/cmd/service || exit; done
+	for s in golden/*/go.mod; do (cd $$(dirname $$s) && $(LINT) ./...) || exit; done
 
 # Every selection of patterns and options, proved to build: how many, how many
 # fail, and how long it took. `go test ./internal/combos -go` asks the go command.
@@ -35,4 +36,4 @@ generate:
 	go generate ./...
 
 bin/golangci-lint: Makefile
-	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	GOBIN=$(CURDIR)/bin nice go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0

@@ -11,14 +11,16 @@ import (
 // A caller waits for a job, instead of asking again and again.
 func TestPollingJobstatusWaitsForAJob(t *testing.T) {
 	s := startService(t, map[string]string{"POLLING_CHECK_INTERVAL": "20ms"})
-	url := s.URL + workersMustAccept(t, s.URL, fmt.Sprintf(`{"kind":"report","run_at":%q}`, time.Now().Add(2*time.Second).Format(time.RFC3339Nano)))
-	resp, body := pollingAsk(t, url, `"none"`)
-	mustEqual(t, body, resp.StatusCode, http.StatusOK)
-	tag := resp.Header.Get("ETag")
-	resp, _ = pollingAsk(t, url, tag)
+	accept := func(in time.Duration) (url string) {
+		return s.URL + workersMustAccept(t, s.URL, fmt.Sprintf(`{"kind":"report","run_at":%q}`, time.Now().Add(in).Format(time.RFC3339Nano)))
+	}
+	later := accept(time.Hour)
+	resp, _ := pollingAsk(t, later, pollingTag(t, later))
 	mustEqual(t, "with the tag", resp.StatusCode, http.StatusNotModified)
 	mustEqual(t, "its Cache-Control", resp.Header.Get("Cache-Control"), "no-store")
 
+	url := accept(time.Second)
+	tag := `"none"`
 	var job struct{ State string }
 	waits := 0
 	for job.State != "succeeded" {

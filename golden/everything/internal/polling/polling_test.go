@@ -109,8 +109,8 @@ func share(t testing.TB, config polling.Config, store *watched) *fixture {
 	}))
 	srv := httptest.NewUnstartedServer(mux)
 	// Timeouts as a service has them, shorter than a wait.
-	srv.Config.ReadTimeout = 200 * time.Millisecond
-	srv.Config.WriteTimeout = 200 * time.Millisecond
+	srv.Config.ReadTimeout = 2 * time.Second
+	srv.Config.WriteTimeout = 2 * time.Second
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 	srv.Start()
 	t.Cleanup(func() {
@@ -380,8 +380,8 @@ func TestAWaitTimesOut(t *testing.T) {
 	tag := f.tag(t)
 	for range 2 {
 		begin := time.Now()
-		a := f.get(t, "?wait=500ms", "If-None-Match", tag)
-		if took := time.Since(begin); a.code != 304 || took < 450*time.Millisecond {
+		a := f.get(t, "?wait=2500ms", "If-None-Match", tag)
+		if took := time.Since(begin); a.code != 304 || took < 2200*time.Millisecond {
 			t.Errorf("%d after %s", a.code, took)
 		}
 		if a.header.Get("Retry-After") != "0" || a.header.Get("ETag") != tag {

@@ -29,23 +29,16 @@ func (s *socket) welcome(ctx context.Context, token string) (result, ended strin
 		}
 	}
 	if !ok {
-		return resumeUnknown, s.reset(hello, resumeUnknown)
+		// It stays at the position it was greeted with: what is said after the
+		// welcome reaches it.
+		if ended = s.writeNote(hello); ended == "" {
+			ended = s.writeNote(note{Type: typeReset, ID: hello.ID, Reason: resumeUnknown})
+		}
+		return resumeUnknown, ended
 	}
 	s.client.at = last
 	hello.ID = last.String()
 	return resumeReplayed, s.writeNote(hello)
-}
-
-// reset greets the client where it has not been greeted yet, and moves it to
-// where the hub stands.
-func (s *socket) reset(hello note, reason string) (ended string) {
-	if hello.Type != "" {
-		if ended := s.writeNote(hello); ended != "" {
-			return ended
-		}
-	}
-	s.client.at = s.hub.position()
-	return s.writeNote(note{Type: typeReset, ID: s.client.at.String(), Reason: reason})
 }
 
 func (s *socket) broken(ctx context.Context, err error) string {
@@ -81,8 +74,8 @@ func (s *socket) catchUp(ctx context.Context, result *string) (ended string) {
 	}
 }
 
-// replay writes what has left the window out of the record, up to floor, or
-// resets the client where the record no longer has it either.
+// replay writes what has left the window out of the record, up to floor. Where
+// the record no longer has it, the client is moved to where the hub stands.
 func (s *socket) replay(ctx context.Context, floor uint64, result *string) (ended string) {
 	err := s.hub.record.read(ctx, s.client.room, s.client.at.seq, floor, func(f *frame) error {
 		if ended = s.interrupted(); ended == "" {
@@ -100,7 +93,8 @@ func (s *socket) replay(ctx context.Context, floor uint64, result *string) (ende
 		if *result != "" {
 			*result = resumeExpired
 		}
-		return s.reset(note{}, resumeExpired)
+		s.client.at = s.hub.position()
+		return s.writeNote(note{Type: typeReset, ID: s.client.at.String(), Reason: resumeExpired})
 	case err != nil:
 		return s.broken(ctx, err)
 	}

@@ -33,16 +33,19 @@ func Start(t testing.TB, target string) *Relay {
 		t.Fatal(err)
 	}
 	r := &Relay{Addr: listener.Addr().String(), target: target, conns: make(map[net.Conn]struct{})}
+	// The test's own context ends before its cleanups, by which services stop.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	r.all.Go(func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return // the test is over
 			}
-			r.all.Go(func() { r.serve(t.Context(), conn) })
+			r.all.Go(func() { r.serve(ctx, conn) })
 		}
 	})
 	t.Cleanup(func() {
+		cancel()
 		_ = listener.Close() // ends the accepting
 		r.Cut()
 		r.all.Wait()
