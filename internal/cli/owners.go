@@ -64,12 +64,17 @@ func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
 	if err != nil {
 		return d.base, err
 	}
-	// More patterns can need fewer modules that only others require: for that, no
-	// file of the owner's is read.
-	takes := slices.ContainsFunc(less, func(m string) bool { return slices.Contains(direct, m) })
-	if len(gone) == 0 && !takes && module == d.want.Module {
+	stay, err := gomod.Direct(d.next[goMod].Data)
+	if err != nil {
+		return d.base, err
+	}
+	// A module that only others require from now on may need less than before. More
+	// patterns can need fewer such: for that, no file of the owner's is read.
+	takes := slices.DeleteFunc(direct, func(m string) bool { return slices.Contains(stay, m) })
+	if len(gone) == 0 && len(takes) == 0 && module == d.want.Module {
 		return d.base, nil
 	}
+	less = append(less, takes...)
 	imports, err := d.imports(work)
 	if err != nil {
 		return nil, err
@@ -83,7 +88,7 @@ func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
 		case own && module != d.want.Module:
 			d.stale = append(d.stale, use)
 		}
-		if slices.ContainsFunc(less, func(m string) bool { return imp == m || strings.HasPrefix(imp, m+"/") }) {
+		if slices.ContainsFunc(less, func(m string) bool { return within(imp, m) }) {
 			needed[imp] = imports[imp]
 		}
 	}
@@ -92,7 +97,7 @@ func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
 	}
 	base := maps.Clone(d.base)
 	if len(needed) > 0 {
-		if base[goMod], err = d.without(base[goMod], needed, was, next); err != nil {
+		if base[goMod], err = d.without(base[goMod], needed, was, next, takes); err != nil {
 			return nil, err
 		}
 	}
@@ -194,8 +199,8 @@ func added(name string, before, now []byte) []string {
 }
 
 // without returns a go.mod that lacks what the packages need and the service then
-// no longer requires.
-func (d *draft) without(mod tree.File, packages, was, next map[string]string) (tree.File, error) {
+// no longer requires, or, as with takes, not for its own files.
+func (d *draft) without(mod tree.File, packages, was, next map[string]string, takes []string) (tree.File, error) {
 	var src strings.Builder
 	src.WriteString("package owners\n\nimport (\n")
 	for imp := range packages {
@@ -217,6 +222,9 @@ func (d *draft) without(mod tree.File, packages, was, next map[string]string) (t
 		var with map[string]string
 		if with, err = gomod.Required(resolved); err == nil {
 			keep(with)
+			for imp := range packages {
+				drop = append(drop, slices.DeleteFunc(slices.Clone(takes), func(m string) bool { return !within(imp, m) })...)
+			}
 		}
 	}
 	if err != nil { // a package of theirs that no template imports: all stay
@@ -239,6 +247,46 @@ func common(text, other []byte) []byte {
 		}
 	}
 	return []byte(out.String())
+}
+
+// noteKept tells what files that the owner kept, though they go, import of what
+// goes with them.
+func (a *app) noteKept(d *draft) {
+	var kept []plan.Step
+	for _, step := range d.plan.Steps {
+		if _, stays := d.next[step.Path]; step.Decided == plan.Mine && !stays && step.Work != nil && path.Ext(step.Path) == ".go" {
+			kept = append(kept, step)
+		}
+	}
+	if len(kept) == 0 {
+		return
+	}
+	required, err := gomod.Required(d.next[goMod].Data)
+	if err != nil {
+		return // is told elsewhere
+	}
+	modules, dirs := slices.Collect(maps.Keys(required)), packages(d.next)
+	for _, step := range kept {
+		dirs[path.Dir(step.Path)] = true
+	}
+	for _, step := range kept {
+		imports, _, _ := gomod.FileImports(step.Path, step.Work.Data) // what can be read of it
+		lacks := slices.DeleteFunc(imports, func(imp string) bool {
+			if below, own := strings.CutPrefix(imp, d.want.Module+"/"); own {
+				return dirs[below]
+			}
+			first, _, _ := strings.Cut(imp, "/")
+			return !strings.Contains(first, ".") || slices.ContainsFunc(modules, func(m string) bool { return within(imp, m) })
+		})
+		if len(lacks) > 0 {
+			a.notef("%s: stays as you decided, and imports %s, which went: it does not build until you mend it", step.Path, few(lacks))
+		}
+	}
+}
+
+// within reports whether the module can have the package.
+func within(imp, module string) bool {
+	return imp == module || strings.HasPrefix(imp, module+"/")
 }
 
 // noteUnrequired tells which requirements the service's go.mod lacks, though its

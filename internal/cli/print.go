@@ -121,6 +121,7 @@ func (a *app) printDone(c *catalog.Catalog, d *draft) {
 	a.printMarked(d)
 	a.noteUnwired(d)
 	a.noteUnrequired(d)
+	a.noteKept(d)
 	a.printEngines(c, d.selection)
 }
 

@@ -14,14 +14,19 @@ import (
 // entry by entry. It moves whole lines and never encodes anew, so that comments
 // and the owner's style stay.
 //
-// If the inputs parse, so does a clean result, and it has every key of both
-// sides that the other did not remove.
+// If ours and theirs parse, so does a clean result, and it has every key of both
+// sides that the other did not remove. A base that does not parse, as where git
+// joined the lines of two branches, is no version of the file and removes nothing.
 func mergeYAML(base, ours, theirs []byte, labels Labels) Result {
 	lines := newMerge3(base, ours, theirs)
 	byLines := lines.render(labels)
 	var files [3]*yamlFile
 	for i, data := range [][]byte{base, ours, theirs} {
-		if files[i] = parseYAML(data); files[i] == nil {
+		files[i] = parseYAML(data)
+		if i == 0 && files[i] == nil {
+			files[i] = parseYAML(nil)
+		}
+		if files[i] == nil {
 			return byLines
 		}
 	}
