@@ -142,11 +142,15 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 	if err := checkModule(s, want, work); err != nil {
 		return nil, err
 	}
-	// Without these, what is added is not built, or nothing starts it.
+	if err := d.checkMoved(work); err != nil {
+		return nil, err
+	}
 	base, err := d.owners(work)
 	if err != nil {
 		return nil, err
 	}
+	base = d.followed(base, work)
+	// Without these, what is added is not built, or nothing starts it.
 	d.plan = plan.Make(base, d.next, work, goMod, "go.sum", "cmd/"+want.Name+"/app.go")
 	for _, step := range d.plan.Steps {
 		if line := step.Unresolved(); line > 0 {

@@ -16,6 +16,7 @@ func (a *app) noteUnwired(d *draft) {
 	stands := next
 	if step, ok := d.plan.Step(name); ok {
 		if step.After == nil {
+			a.notef("%s: is not there, and it sets up what the service has: do that where yours starts, unless you left it out on purpose", name)
 			return
 		}
 		stands = *step.After

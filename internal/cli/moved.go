@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/seed-d146d9dc/scaffold/internal/record"
+	"github.com/seed-d146d9dc/scaffold/internal/tree"
+)
+
+// commandOf returns the folder of a service's command, or "".
+func commandOf(files tree.Tree) string {
+	for p := range files {
+		if ok, _ := path.Match("cmd/*/app.go", p); ok { // the pattern is well-formed
+			return path.Dir(p)
+		}
+	}
+	return ""
+}
+
+// has reports whether one of the files of base below dir stands in work, below to.
+func has(work, base tree.Tree, dir, to string) bool {
+	for p := range base {
+		if rest, ok := strings.CutPrefix(p, dir+"/"); ok {
+			if _, ok := work[to+"/"+rest]; ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// followed returns base with the command's files where the owner moved them, whose
+// scaffold.yaml has the new name, so that they are merged there with what was last
+// written.
+func (d *draft) followed(base, work tree.Tree) tree.Tree {
+	was, is := commandOf(base), "cmd/"+d.want.Name
+	if was == "" || was == is || has(work, base, was, was) || !has(work, base, was, is) {
+		return base
+	}
+	moved := make(tree.Tree, len(base))
+	for p, f := range base {
+		if rest, ok := strings.CutPrefix(p, was+"/"); ok {
+			p = is + "/" + rest
+		}
+		moved[p] = f
+	}
+	return moved
+}
+
+// checkMoved reports a command that its owner moved to another folder, whose name
+// scaffold.yaml does not have: what is written would come to stand in the old one.
+func (d *draft) checkMoved(work tree.Tree) error {
+	command := "cmd/" + d.want.Name
+	if commandOf(d.base) != command || has(work, d.base, command, command) {
+		return nil
+	}
+	files, err := filepath.Glob(filepath.Join(d.root, "cmd", "*", "app.go"))
+	if err != nil || len(files) != 1 {
+		return nil // no folder that is known to be it
+	}
+	if info, err := os.Lstat(files[0]); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	to := filepath.Base(filepath.Dir(files[0]))
+	return usagef("%s moved to cmd/%s: set `name: %s` in %s, then run `scaffold apply`", command, to, to, record.ManifestFile)
+}
