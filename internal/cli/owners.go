@@ -138,7 +138,8 @@ func (d *draft) leavesNone(dir string) bool {
 }
 
 // imports returns what the owner's own Go code imports: files that scaffold did not
-// write, and what was added to those that it did. Each with one of the files.
+// write, and what was added to those that it did. Each with one of the files. Of a
+// module below the service's, it is what that imports of the service.
 func (d *draft) imports(work tree.Tree) (map[string]string, error) {
 	all := make(map[string]string)
 	root, err := os.OpenRoot(d.root)
@@ -149,6 +150,7 @@ func (d *draft) imports(work tree.Tree) (map[string]string, error) {
 	defer func() { _ = dir.Close() }()
 	d.own = make(map[string]bool)
 	fsys := dir.FS()
+	nested := "" // module below the service's, whose requirements are its own
 	err = fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -158,9 +160,11 @@ func (d *draft) imports(work tree.Tree) (map[string]string, error) {
 			if name == "." {
 				return nil
 			}
-			_, err := root.Lstat(name + "/" + goMod)
-			if base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor" || err == nil {
+			if base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor" {
 				return fs.SkipDir
+			}
+			if _, err := root.Lstat(name + "/" + goMod); err == nil && !under(name, nested) {
+				nested = name
 			}
 			return nil
 		}
@@ -170,7 +174,9 @@ func (d *draft) imports(work tree.Tree) (map[string]string, error) {
 		written, ours := d.base[name]
 		data := work[name].Data
 		if !ours {
-			d.own[name] = true
+			if !under(name, nested) {
+				d.own[name] = true
+			}
 			if data, err = fs.ReadFile(fsys, name); err != nil {
 				return err
 			}
@@ -178,7 +184,7 @@ func (d *draft) imports(work tree.Tree) (map[string]string, error) {
 			return nil
 		}
 		for _, imp := range added(name, written.Data, data) {
-			if _, ok := all[imp]; !ok {
+			if _, ok := all[imp]; !ok && (!under(name, nested) || within(imp, d.want.Module)) {
 				all[imp] = name
 			}
 		}
@@ -188,6 +194,11 @@ func (d *draft) imports(work tree.Tree) (map[string]string, error) {
 		err = nil // it is gone by now
 	}
 	return all, err
+}
+
+// under reports whether a path is in a folder, of which "" is none.
+func under(name, dir string) bool {
+	return dir != "" && (name == dir || strings.HasPrefix(name, dir+"/"))
 }
 
 // added are the imports of a file that its earlier version does not have. What does

@@ -28,7 +28,8 @@ type service struct {
 var rootMarks = []string{record.ManifestFile, record.Dir}
 
 // find returns the root of the service that dir is in: dir or the nearest
-// directory above it that has a service's marks, or "".
+// directory above it that has a service's marks, or "". It looks no higher than
+// the module that dir is in.
 func find(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -40,7 +41,7 @@ func find(dir string) (string, error) {
 				return shown(at), nil
 			}
 		}
-		if filepath.Dir(at) == at {
+		if _, err := os.Lstat(filepath.Join(at, goMod)); err == nil || filepath.Dir(at) == at {
 			return "", nil
 		}
 	}
