@@ -202,8 +202,8 @@ func (a *app) printNextForeign(d *foreignDraft, o *addOptions, result string) {
 	}
 	if o.wire == "" {
 		a.printWiring(d)
-	} else if result == resultWritten && d.wiring != nil && !d.wiring.Closes {
-		a.printf("%s returns before the server stops: call Close on what patterns.New returned when it has.\n", d.wiring.Site.Func)
+	} else if result == resultWritten {
+		a.printClosing(d)
 	}
 	for _, name := range d.fresh {
 		if page := path.Join(d.repo.Folder, "docs/patterns", name+".md"); result == resultWritten {
@@ -232,10 +232,20 @@ func (a *app) printWiring(d *foreignDraft) {
 	for _, r := range d.routes {
 		a.printf("\t%-6s %s\n", r.Method, r.Path)
 	}
-	if d.wiring != nil && !d.wiring.Closes {
-		a.printf("Call Close on it when the server has stopped.\n")
-	}
+	a.printClosing(d)
 	a.printf("\n")
+}
+
+// printClosing says where the function that is wired does not come to close what it
+// made.
+func (a *app) printClosing(d *foreignDraft) {
+	switch w := d.wiring; {
+	case w == nil:
+	case w.Exits:
+		a.printf("%s ends the process by Fatal, which runs no deferred call, Close neither: let it return instead.\n", w.Site.Func)
+	case !w.Closes:
+		a.printf("%s returns before the server stops: call Close on what patterns.New returned when it has.\n", w.Site.Func)
+	}
 }
 
 func (d *foreignDraft) fromFolder(file string) string {

@@ -43,10 +43,14 @@ func (e *edit) apply(t *target, lines []string) ([]byte, error) {
 	if _, err := parser.ParseFile(token.NewFileSet(), "", out, parser.SkipObjectResolution); err != nil {
 		return nil, fmt.Errorf("%s: the lines can't be put in behind line %d: %w; paste them yourself", t.site.File, t.site.Line, err)
 	}
-	if tidy, err := format.Source(e.src); err == nil && bytes.Equal(tidy, e.src) {
-		return format.Source(out)
+	if tidy, err := format.Source(e.src); err != nil || !bytes.Equal(tidy, e.src) {
+		return out, nil
 	}
-	return out, nil
+	once, err := format.Source(out)
+	if err != nil {
+		return nil, err
+	}
+	return format.Source(once) // what stood on one line takes two passes
 }
 
 func (e *edit) offset(p token.Pos) int { return e.fset.Position(p).Offset }

@@ -3,6 +3,7 @@ package foreign_test
 import (
 	"errors"
 	"go/format"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -178,10 +179,16 @@ func TestWire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if exits := strings.Contains(tt.body, "log.Fatal(srv") || strings.Contains(tt.body, "log.Fatal(http"); w.Exits != exits {
+				t.Errorf("exits: %t, want %t", w.Exits, exits)
+			}
+			if own := len(w.Imports) - 1; !slices.IsSorted(w.Imports[:own]) || !strings.Contains(w.Imports[own], library.Import) {
+				t.Errorf("imports %q", w.Imports)
+			}
 			if !strings.Contains(string(w.Data), tt.want) || w.Closes != tt.closes {
 				t.Errorf("closes: %t; want %t and %q in\n%s", w.Closes, tt.closes, tt.want, w.Data)
 			}
-			if tidy, err := format.Source(w.Data); err != nil || name != "one line" && string(tidy) != string(w.Data) {
+			if tidy, err := format.Source(w.Data); err != nil || string(tidy) != string(w.Data) {
 				t.Errorf("not formatted (%v):\n%s", err, w.Data)
 			}
 			for _, line := range []string{`"log/slog"`, "acme.example/shop/internal/patterns\"\n"} {

@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -21,8 +22,9 @@ type Wiring struct {
 	// Lines are the statements, and Imports what they need that the file does not
 	// import yet.
 	Lines, Imports []string
-	// Closes says that the lines close the library when the function returns.
-	Closes bool
+	// Closes says that the lines close the library when the function returns, and
+	// Exits that it ends the process instead, by which nothing is closed.
+	Closes, Exits bool
 	// Data is the file with both put in.
 	Data []byte
 }
@@ -62,8 +64,17 @@ func Wire(fsys fs.FS, name, fn string, lib Library) (*Wiring, error) {
 	if err := e.packageNames(fsys, name); err != nil {
 		return nil, err
 	}
-	w := &Wiring{Site: t.site, Closes: t.closes()}
+	w := &Wiring{Site: t.site, Closes: t.closes(), Exits: t.exits()}
 	w.Lines = e.lines(t, lib, w.Closes)
+	last := func(a addition) int {
+		if a.path == e.library { // all others are of the standard library
+			return 1
+		}
+		return 0
+	}
+	slices.SortFunc(e.imports, func(a, b addition) int {
+		return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(a.path, b.path))
+	})
 	for _, imp := range e.imports {
 		w.Imports = append(w.Imports, imp.String())
 	}
@@ -179,4 +190,24 @@ func (t *target) closes() bool {
 		})
 		return call && (!returns || t.serves(stmt))
 	})
+}
+
+// exits reports whether the server's error is handed to what ends the process, such
+// as log.Fatal.
+func (t *target) exits() bool {
+	found := false
+	for _, stmt := range t.in[t.at+1:] {
+		ast.Inspect(stmt, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return !found
+			}
+			_, name := selector(call.Fun)
+			found = found || strings.HasPrefix(name, "Fatal") && slices.ContainsFunc(call.Args, func(arg ast.Expr) bool {
+				return t.serves(&ast.ExprStmt{X: arg})
+			})
+			return !found
+		})
+	}
+	return found
 }
