@@ -115,6 +115,7 @@ func TestProgressRefuses(t *testing.T) {
 // The service is killed in the middle of a job: the progress stays where it was,
 // and the job that runs again says so.
 func TestProgressSurvivesAKill(t *testing.T) {
+	t.Parallel() // it mostly waits
 	env := map[string]string{"PROGRESS_IMPORT_PAUSE": "1h", "PROGRESS_WRITE_INTERVAL": "10ms", "WORKERS_JOB_TIMEOUT": "4s", "WORKERS_RESCUE_AFTER": "5s"}
 	first := startProcess(t, env)
 	at := progressImport(t, first.URL, 300)

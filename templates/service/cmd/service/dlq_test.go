@@ -156,6 +156,7 @@ func delivered(t testing.TB, file string) map[int]int {
 // back: each poisonous parcel is a dead letter once and the others are
 // delivered; after the fix, each is delivered, and no letter is left.
 func TestKilledWhilePoisonDies(t *testing.T) {
+	t.Parallel() // it mostly waits
 	const parcels, heavy = 60, 15
 	env := defaultEnv(t)
 	env["PARCELS_FILE"] = t.TempDir() + "/delivered"

@@ -12,6 +12,7 @@ import (
 
 // An upload is looked at by a job, also where the service is killed in between.
 func TestUploadWorkersInspect(t *testing.T) {
+	t.Parallel() // it mostly waits
 	storage := startUploadStorage(t)
 	env := maps.Clone(storage.env)
 	// A job that was running when the service was killed is soon taken for dead.
