@@ -203,6 +203,7 @@ func (a *app) printNextForeign(d *foreignDraft, o *addOptions, result string) {
 	if o.wire == "" {
 		a.printWiring(d)
 	} else if result == resultWritten {
+		a.printRoutes(d)
 		a.printClosing(d)
 	}
 	for _, name := range d.fresh {
@@ -228,12 +229,19 @@ func (a *app) printWiring(d *foreignDraft) {
 	for _, line := range lines {
 		a.printf("\t%s\n", line)
 	}
-	a.printf("\nIts routes, of which some are examples to take out of %s:\n", path.Join(d.place.Folder, d.place.Below, "app.go"))
+	a.printf("\n")
+	a.printRoutes(d)
+	a.printClosing(d)
+	a.printf("\n")
+}
+
+// printRoutes says what the router answers from now on: only who wrote the other
+// routes knows which of these they clash with.
+func (a *app) printRoutes(d *foreignDraft) {
+	a.printf("Its routes, of which some are examples to take out of %s (see that none is yours already):\n", path.Join(d.place.Folder, d.place.Below, "app.go"))
 	for _, r := range d.routes {
 		a.printf("\t%-6s %s\n", r.Method, r.Path)
 	}
-	a.printClosing(d)
-	a.printf("\n")
 }
 
 // printClosing says where the function that is wired does not come to close what it
@@ -242,7 +250,7 @@ func (a *app) printClosing(d *foreignDraft) {
 	switch w := d.wiring; {
 	case w == nil:
 	case w.Exits:
-		a.printf("%s ends the process by Fatal, which runs no deferred call, Close neither: let it return instead.\n", w.Site.Func)
+		a.printf("%s ends the process itself, which runs no deferred call, Close neither: let it return instead.\n", w.Site.Func)
 	case !w.Closes:
 		a.printf("%s returns before the server stops: call Close on what patterns.New returned when it has.\n", w.Site.Func)
 	}

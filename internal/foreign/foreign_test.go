@@ -143,6 +143,14 @@ func TestWire(t *testing.T) {
 			"main", "func main() {\n\tctx, stop := context.WithCancel(context.Background())\n\tdefer stop()\n\tm := http.NewServeMux()\n\t_ = http.ListenAndServe(\"\", m)\n\tlog.Print(ctx)\n}\n",
 			"patterns.New(ctx, os.Getenv", true,
 		},
+		"an end by os.Exit": {
+			"main", "func main() {\n\tm := http.NewServeMux()\n\tif err := http.ListenAndServe(\"\", m); err != nil {\n\t\tos.Exit(1)\n\t}\n}\n",
+			"m := http.NewServeMux()\n\tadded, err :=", true,
+		},
+		"an orderly end": {
+			"main", "func main() {\n\tm := http.NewServeMux()\n\tif err := http.ListenAndServe(\"\", m); err != http.ErrServerClosed {\n\t\tlog.Print(err)\n\t\tpanic(err)\n\t}\n}\n",
+			"m := http.NewServeMux()\n\tadded, err :=", true,
+		},
 		"other results": {
 			"routes", "func routes() (*http.ServeMux, string, int, error) {\n\tm := http.NewServeMux()\n\treturn m, \"\", 0, nil\n}\n",
 			"return nil, \"\", 0, err\n\t}\n\tfor _", false,
@@ -163,6 +171,18 @@ func TestWire(t *testing.T) {
 			"run", "func run() error {\n\tm := http.NewServeMux()\n\terr := http.ListenAndServe(\"\", m)\n\treturn err\n}\n",
 			"added, addErr := patterns.New(context.Background(), os.Getenv, slog.Default())\n\tif addErr == nil {\n\t\taddErr = added.Start(context.Background())\n\t}\n\tif addErr != nil {\n\t\treturn addErr\n\t}\n", true,
 		},
+		"middleware on a router that a struct holds": {
+			"routes", "func routes() http.Handler {\n\tm := http.NewServeMux()\n\ts := &server{mux: m}\n\ts.protect()\n\tm.Handle(\"/x\", nil)\n\treturn s\n}\n",
+			"m.Handle(\"/x\", nil)\n\tadded, err :=", false,
+		},
+		"middleware behind the server's literal": {
+			"main", "func main() {\n\tm := http.NewServeMux()\n\tsrv := &http.Server{Handler: m}\n\tprotect(m)\n\tlog.Fatal(srv.ListenAndServe())\n}\n",
+			"protect(m)\n\tadded, err :=", true,
+		},
+		"a group of routes": {
+			"routes", "func routes() http.Handler {\n\tm := http.NewServeMux()\n\tv1 := group(m)\n\t{\n\t\tv1.protect()\n\t}\n\treturn m\n}\n",
+			"v1.protect()\n\t}\n\tadded, err :=", false,
+		},
 		"one line": {
 			"main", "func main() { m := http.NewServeMux(); _ = http.ListenAndServe(\"\", m); log.Print(context.Background()) }\n",
 			"m := http.NewServeMux()\n\tadded, err := patterns.New(", true,
@@ -179,7 +199,7 @@ func TestWire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if exits := strings.Contains(tt.body, "log.Fatal(srv") || strings.Contains(tt.body, "log.Fatal(http"); w.Exits != exits {
+			if exits := strings.Contains(tt.body, "log.Fatal(") || strings.Contains(tt.body, "os.Exit("); w.Exits != exits {
 				t.Errorf("exits: %t, want %t", w.Exits, exits)
 			}
 			if own := len(w.Imports) - 1; !slices.IsSorted(w.Imports[:own]) || !strings.Contains(w.Imports[own], library.Import) {

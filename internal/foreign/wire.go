@@ -90,6 +90,7 @@ type target struct {
 	// at is the index of the statement in creation.in that the lines come after;
 	// -1 for the start.
 	at   int
+	also []string // names of what was made of the router, up to there
 	file *ast.File
 }
 
@@ -120,31 +121,68 @@ func locate(fset *token.FileSet, file *ast.File, name, fn string) (*target, erro
 			if t.stmt != nil {
 				t.site.Line = fset.Position(t.stmt.Pos()).Line
 			}
-			for i := t.at + 1; i < len(t.in) && !t.serves(t.in[i]); i++ {
-				if t.mentions(t.in[i]) {
-					t.at = i
-				}
-			}
+			t.settle()
 			return t, nil
 		}
 	}
 	return nil, fmt.Errorf("%s: has no function %s (it has %s)", name, fn, strings.Join(names, ", "))
 }
 
-// mentions reports whether a node speaks of the router.
-func (t *target) mentions(n ast.Node) bool {
+// settle moves the place behind the last statement that does something to the
+// router before it is served: middleware that comes later would not be around the
+// library's routes. What is made of the router, such as a group of its routes or a
+// struct that holds it, counts as the router.
+func (t *target) settle() {
+	end := t.at + 1
+	for end < len(t.in) && !t.serves(t.in[end]) {
+		end++
+	}
+	for i := t.at + 1; i < end; i++ {
+		if t.makesServer(t.in[i]) && !slices.ContainsFunc(t.in[i+1:end], func(stmt ast.Stmt) bool { return t.mentions(stmt) }) {
+			return
+		}
+		if !t.mentions(t.in[i]) {
+			continue
+		}
+		t.at = i
+		if s, ok := t.in[i].(*ast.AssignStmt); ok {
+			for _, made := range s.Lhs {
+				if name := expression(made); name != "" && name != "_" && name != "err" {
+					t.also = append(t.also, name)
+				}
+			}
+		}
+	}
+}
+
+// makesServer reports whether a statement has a server's literal with the router
+// as its handler.
+func (t *target) makesServer(stmt ast.Stmt) bool {
 	found := false
-	ast.Inspect(n, func(n ast.Node) bool {
-		if x, ok := n.(ast.Expr); ok && expression(x) == t.name {
-			found = true
+	ast.Inspect(stmt, func(n ast.Node) bool {
+		if pair, ok := n.(*ast.KeyValueExpr); ok && expression(pair.Key) == "Handler" {
+			found = found || t.mentions(pair.Value)
 		}
 		return !found
 	})
 	return found
 }
 
-// serves reports whether a statement hands the finished router to a server, or
-// leaves the function: what comes behind it is too late.
+// mentions reports whether a node speaks of the router, or of what was made of it.
+func (t *target) mentions(n ast.Node) bool {
+	found := false
+	ast.Inspect(n, func(n ast.Node) bool {
+		if x, ok := n.(ast.Expr); ok {
+			name := expression(x)
+			found = found || name != "" && (name == t.name || slices.Contains(t.also, name))
+		}
+		return !found
+	})
+	return found
+}
+
+// serves reports whether a statement serves with the finished router, or leaves
+// the function: what comes behind it is too late.
 func (t *target) serves(stmt ast.Stmt) bool {
 	if _, ok := stmt.(*ast.ReturnStmt); ok {
 		return true
@@ -152,8 +190,6 @@ func (t *target) serves(stmt ast.Stmt) bool {
 	found := false
 	ast.Inspect(stmt, func(n ast.Node) bool {
 		switch x := n.(type) {
-		case *ast.CompositeLit:
-			found = found || t.mentions(x)
 		case *ast.CallExpr:
 			sel, ok := x.Fun.(*ast.SelectorExpr)
 			name := ""
@@ -192,22 +228,38 @@ func (t *target) closes() bool {
 	})
 }
 
-// exits reports whether the server's error is handed to what ends the process, such
-// as log.Fatal.
+// exits reports whether the process ends in the function, as by log.Fatal or
+// os.Exit, once the server does: no deferred call is run then.
 func (t *target) exits() bool {
-	found := false
+	served := false
 	for _, stmt := range t.in[t.at+1:] {
-		ast.Inspect(stmt, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok {
-				return !found
-			}
-			_, name := selector(call.Fun)
-			found = found || strings.HasPrefix(name, "Fatal") && slices.ContainsFunc(call.Args, func(arg ast.Expr) bool {
-				return t.serves(&ast.ExprStmt{X: arg})
-			})
-			return !found
-		})
+		if _, ok := stmt.(*ast.GoStmt); ok {
+			continue // what serves there ends elsewhere
+		}
+		_, returns := stmt.(*ast.ReturnStmt)
+		served = served || !returns && t.serves(stmt)
+		if served && t.ends(stmt) {
+			return true
+		}
 	}
-	return found
+	return false
+}
+
+// ends reports whether a statement ends the process, other than where a server
+// fails that is closed in order.
+func (t *target) ends(stmt ast.Stmt) bool {
+	found, orderly := false, false
+	ast.Inspect(stmt, func(n ast.Node) bool {
+		switch x := n.(type) {
+		case *ast.FuncLit:
+			return false
+		case *ast.SelectorExpr:
+			orderly = orderly || x.Sel.Name == "ErrServerClosed"
+		case *ast.CallExpr:
+			pkg, name := selector(x.Fun)
+			found = found || strings.HasPrefix(name, "Fatal") || pkg == "os" && name == "Exit"
+		}
+		return true
+	})
+	return found && !orderly
 }
