@@ -132,6 +132,12 @@ func TestBadInput(t *testing.T) {
 			}
 			return os.Symlink("../elsewhere", filepath.Join(dir, "internal"))
 		}), add, 1, []string{"internal: is a symbolic link that leads out of the repository", "put the file itself in its place"}},
+		{"a migration with the number of one that comes", inService(func(dir string) error {
+			if err := os.MkdirAll(filepath.Join(dir, "migrations"), 0o755); err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(dir, "migrations/100_mine_sqlite.sql"), nil, 0o644)
+		}), add, 1, []string{"migrations/100_mine_sqlite.sql: has the number of migrations/00100_workers_sqlite.sql", "from 10000 up"}},
 		{"a link in a file's place", inService(func(dir string) error {
 			if err := os.Remove(filepath.Join(dir, "README.md")); err != nil {
 				return err

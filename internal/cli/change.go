@@ -108,6 +108,11 @@ type draft struct {
 	// the Go files that scaffold did not write, where these were looked for.
 	needed []string
 	own    map[string]bool
+	// importers are the folders of the owner's packages, by the folder of the
+	// service's package that they import, where these were looked for.
+	importers map[string][]string
+	// broken says what of the owner's code no longer type-checks.
+	broken []string
 	// stale says which of the owner's files import the module by its former name.
 	stale []string
 }
@@ -152,6 +157,9 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 	base = d.followed(base, work)
 	// Without these, what is added is not built, or nothing starts it.
 	d.plan = plan.Make(base, d.next, work, goMod, "go.sum", "cmd/"+want.Name+"/app.go")
+	if err := d.checkMigrations(); err != nil {
+		return nil, err
+	}
 	for _, step := range d.plan.Steps {
 		if line := step.Unresolved(); line > 0 {
 			return nil, fmt.Errorf("%s:%d: has a conflict that is not resolved (edit what stands between <<<<<<< and >>>>>>>, then run this again)", step.Path, line)
@@ -337,11 +345,8 @@ func (a *app) carryOut(ctx context.Context, d *draft, o *changeOptions, doc *doc
 		}
 	}
 	doc.draft(d)
-	if len(d.needed) > 0 {
-		if o.conflicts != string(plan.Theirs) {
-			return nil, &neededError{d.needed}
-		}
-		a.notef("%s, which is taken out", few(d.needed))
+	if err := a.bears(d, o, terminal != nil); err != nil {
+		return nil, err
 	}
 	if left := d.plan.Conflicts(); len(left) > 0 {
 		return nil, fmt.Errorf("%s: %w; decide with --conflicts=%s, or run this at a terminal to decide file by file",
@@ -374,6 +379,10 @@ func (a *app) carryOut(ctx context.Context, d *draft, o *changeOptions, doc *doc
 	if len(d.stale) > 0 {
 		a.notef("%s: write %s there", few(d.stale), d.want.Module)
 	}
+	a.noteUnwired(d)
+	a.noteUnrequired(d)
+	a.noteKept(d)
+	a.noteVendor(d)
 	doc.Result, a.wrote = resultWritten, d.root
 	return d, nil
 }

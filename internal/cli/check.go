@@ -53,10 +53,8 @@ func runCheck(ctx context.Context, a *app, o *checkOptions, doc *document) error
 	if err != nil {
 		return err
 	}
-	if !o.json {
-		a.noteUnwired(d)
-		a.noteUnrequired(d)
-	}
+	a.noteUnwired(d)
+	a.noteUnrequired(d)
 	drift, own := 0, 0
 	for _, step := range d.plan.Steps {
 		switch {

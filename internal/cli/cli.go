@@ -45,7 +45,9 @@ type app struct {
 	// printed is out with what went wrong while printing there.
 	printed *printed
 	// wrote is the root of the service that was written, if one was.
-	wrote  string
+	wrote string
+	// notes are what was told beside what the command prints.
+	notes  []string
 	getenv func(string) string
 	// version is scaffold's own, and that of the pack which comes with it.
 	version string

@@ -31,8 +31,12 @@ type document struct {
 	// Added are the patterns that came because another one requires them.
 	Added []catalog.Added `json:"added,omitempty"`
 	// Needed says which of the owner's files import what is taken out.
-	Needed []string   `json:"needed,omitempty"`
+	Needed []string `json:"needed,omitempty"`
+	// Broken says what of the owner's code no longer type-checks.
+	Broken []string   `json:"broken,omitempty"`
 	Plan   *plan.Plan `json:"plan,omitempty"`
+	// Notes are what else was told, beside the document too.
+	Notes []string `json:"notes,omitempty"`
 	// Module is what was found where scaffold did not make the module.
 	Module *moduleJSON `json:"module,omitempty"`
 }
@@ -59,7 +63,7 @@ func (doc *document) draft(d *draft) {
 		doc.Root = abs
 	}
 	doc.Service = describe(d.want, d.selection)
-	doc.Added, doc.Needed, doc.Plan = d.added, d.needed, &d.plan
+	doc.Added, doc.Needed, doc.Broken, doc.Plan = d.added, d.needed, d.broken, &d.plan
 }
 
 // close completes the document with what came of the command, and prints it if
@@ -68,9 +72,9 @@ func (a *app) close(doc *document, o *changeOptions, err error) error {
 	if !o.json {
 		return err
 	}
-	var needed *neededError
+	var unborne *bearError
 	switch {
-	case errors.Is(err, errConflicts), errors.As(err, &needed):
+	case errors.Is(err, errConflicts), errors.As(err, &unborne):
 		doc.Result = resultConflicts
 	case errors.Is(err, errDrift):
 		doc.Result = resultDrift
@@ -82,6 +86,7 @@ func (a *app) close(doc *document, o *changeOptions, err error) error {
 	if err != nil {
 		doc.Error = err.Error()
 	}
+	doc.Notes = a.notes
 	return errors.Join(err, a.printJSON(doc))
 }
 

@@ -45,13 +45,13 @@ var (
 func exitCode(err error) int {
 	var usage *usageError
 	var unknown *catalog.UnknownError
-	var needed *neededError
+	var unborne *bearError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, ask.ErrInterrupted), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.Is(err, errConflicts), errors.As(err, &needed):
+	case errors.Is(err, errConflicts), errors.As(err, &unborne):
 		return exitConflicts
 	case errors.Is(err, errDrift):
 		return exitDrift
@@ -76,7 +76,9 @@ func (a *app) report(err error) int {
 
 // notef prints a line beside what the command prints.
 func (a *app) notef(format string, args ...any) {
-	_, _ = fmt.Fprintf(a.err, "scaffold: "+format+"\n", args...)
+	note := fmt.Sprintf(format, args...)
+	a.notes = append(a.notes, note)
+	_, _ = fmt.Fprintf(a.err, "scaffold: %s\n", note)
 }
 
 // printf prints what the command is for. That it can't be printed is said once,

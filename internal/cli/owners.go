@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -17,11 +18,30 @@ import (
 	"github.com/seed-d146d9dc/scaffold/internal/worktree"
 )
 
-// A neededError says that a change takes out what the owner's own code imports.
-type neededError struct{ uses []string }
+// A bearError says why the owner's own code does not bear a change.
+type bearError struct{ why string }
 
-func (e *neededError) Error() string {
-	return fmt.Sprintf("%s, which goes: nothing was written; take the import out, name its pattern in scaffold.yaml to keep it, or say --conflicts=theirs", few(e.uses))
+func (e *bearError) Error() string { return e.why }
+
+// bears reports a change that takes out what the owner's own code imports, or with
+// which it no longer type-checks, unless that was decided, or is about to be by
+// the person who is asked.
+func (a *app) bears(d *draft, o *changeOptions, asked bool) error {
+	switch {
+	case len(d.needed) == 0:
+	case o.conflicts != string(plan.Theirs):
+		return &bearError{few(d.needed) + ", which goes: nothing was written; take the import out, name its pattern in scaffold.yaml to keep it, or say --conflicts=theirs"}
+	default:
+		a.notef("%s, which is taken out", few(d.needed))
+	}
+	switch {
+	case len(d.broken) == 0:
+	case o.conflicts == "" && !asked:
+		return &bearError{few(d.broken) + ": with your own code this does not type-check any more: nothing was written; change yours first, or say --conflicts=theirs and mend it afterwards"}
+	default:
+		a.notef("%s: with your own code this does not type-check any more: mend it afterwards", few(d.broken))
+	}
+	return nil
 }
 
 // few names the first of many.
@@ -148,7 +168,7 @@ func (d *draft) imports(work tree.Tree) (map[string]string, error) {
 	}
 	dir := worktree.Open(root)
 	defer func() { _ = dir.Close() }()
-	d.own = make(map[string]bool)
+	d.own, d.importers = make(map[string]bool), make(map[string][]string)
 	fsys := dir.FS()
 	nested := "" // module below the service's, whose requirements are its own
 	err = fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
@@ -184,6 +204,9 @@ func (d *draft) imports(work tree.Tree) (map[string]string, error) {
 			return nil
 		}
 		for _, imp := range added(name, written.Data, data) {
+			if below, service := strings.CutPrefix(imp, d.want.Module+"/"); service && !under(name, nested) {
+				d.importers[below] = append(d.importers[below], path.Dir(name))
+			}
 			if _, ok := all[imp]; !ok && (!under(name, nested) || within(imp, d.want.Module)) {
 				all[imp] = name
 			}
@@ -292,6 +315,16 @@ func (a *app) noteKept(d *draft) {
 		if len(lacks) > 0 {
 			a.notef("%s: stays as you decided, and imports %s, which went: it does not build until you mend it", step.Path, few(lacks))
 		}
+	}
+}
+
+// noteVendor tells that what is vendored lacks what go.mod requires now.
+func (a *app) noteVendor(d *draft) {
+	if step, ok := d.plan.Step(goMod); !ok || !step.Writes() {
+		return
+	}
+	if _, err := os.Stat(filepath.Join(d.root, "vendor", "modules.txt")); err == nil {
+		a.notef("vendor/ is of what go.mod required before: run `go mod vendor`")
 	}
 }
 

@@ -119,9 +119,6 @@ func tally(p plan.Plan) string {
 func (a *app) printDone(c *catalog.Catalog, d *draft) {
 	a.printf("Done: %s.\n", tally(d.plan))
 	a.printMarked(d)
-	a.noteUnwired(d)
-	a.noteUnrequired(d)
-	a.noteKept(d)
 	a.printEngines(c, d.selection)
 }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -15,10 +18,10 @@ import (
 )
 
 // checkTypes makes a conflict of each Go file that both sides changed and whose
-// merge is Go, but no longer type-checks with the rest of its package. Where files
-// come to a package that the owner has edited, or go from it, and it no longer
-// type-checks, that is told: no file of theirs is to be decided about. Where it
-// can't be found out that is said, and no failure.
+// merge is Go, but no longer type-checks with the rest of its package. Where nothing
+// is merged, but what changes no longer type-checks with code of the owner's, it
+// notes that: no file is to be decided about. Where it can't be found out that is
+// said, and no failure.
 func (a *app) checkTypes(ctx context.Context, d *draft) error {
 	merged := goMerges(d.plan)
 	dirs := touched(d, merged)
@@ -43,7 +46,7 @@ func (a *app) checkTypes(ctx context.Context, d *draft) error {
 	}
 	for _, problem := range problems {
 		if len(merged) == 0 {
-			a.notef("%s: with what you changed, this does not type-check any more: mend it afterwards", problem)
+			d.broken = append(d.broken, problem.String())
 		}
 		for _, p := range blamed(merged, problem) {
 			d.plan = d.plan.Doubt(p, problem.String())
@@ -74,37 +77,47 @@ func (a *app) typeCheck(ctx context.Context, root string, dirs []string, after m
 	return problems, err
 }
 
-// touched are the folders of the merges, and those in which the plan changes Go
-// files beside some that the owner edited, or takes them out beside their own.
+// touched are the folders of the merges, those in which the plan changes Go files
+// beside some that the owner edited or wrote, and those of the owner's that import
+// one from which files go, where these were looked for.
 func touched(d *draft, merged []string) []string {
-	var dirs []string
-	add := func(p string) {
-		if dir := path.Dir(p); !slices.Contains(dirs, dir) {
-			dirs = append(dirs, dir)
-		}
-	}
+	dirs := make(map[string]bool)
 	for _, p := range merged {
-		add(p)
+		dirs[path.Dir(p)] = true
 	}
-	changed, gone := make(map[string]bool), make(map[string]bool)
+	changed, less := make(map[string]bool), make(map[string]bool)
 	for _, step := range d.plan.Changes() {
 		if path.Ext(step.Path) == ".go" {
 			changed[path.Dir(step.Path)] = true
-			gone[path.Dir(step.Path)] = gone[path.Dir(step.Path)] || step.After == nil
+			less[path.Dir(step.Path)] = less[path.Dir(step.Path)] || step.After == nil
 		}
 	}
 	for _, step := range d.plan.Steps {
 		if path.Ext(step.Path) == ".go" && step.Action == plan.Keep && step.Work != nil && changed[path.Dir(step.Path)] {
-			add(step.Path)
+			dirs[path.Dir(step.Path)] = true
 		}
 	}
-	for p := range d.own {
-		if gone[path.Dir(p)] {
-			add(p)
+	for dir := range changed {
+		dirs[dir] = dirs[dir] || d.ownIn(dir)
+	}
+	for dir, importers := range d.importers {
+		for _, importer := range importers {
+			dirs[importer] = dirs[importer] || less[dir]
 		}
 	}
-	slices.Sort(dirs)
-	return dirs
+	maps.DeleteFunc(dirs, func(_ string, check bool) bool { return !check })
+	return slices.Sorted(maps.Keys(dirs))
+}
+
+// ownIn reports whether a folder has a Go file of the owner's.
+func (d *draft) ownIn(dir string) bool {
+	entries, err := os.ReadDir(filepath.Join(d.root, filepath.FromSlash(dir)))
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		name := path.Join(dir, e.Name())
+		_, written := d.base[name]
+		_, comes := d.next[name]
+		return path.Ext(name) == ".go" && e.Type().IsRegular() && !written && !comes
+	})
 }
 
 // goMerges are the paths of the Go files that the plan merges by itself.

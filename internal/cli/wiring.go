@@ -1,6 +1,10 @@
 package cli
 
-import "regexp"
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+)
 
 // partLine is a line of the list of parts in a service's app.go.
 var partLine = regexp.MustCompile(`(?m)^\s*(\{"([a-z0-9_]+)", (a\.setup\w+)\},)$`)
@@ -25,7 +29,22 @@ func (a *app) noteUnwired(d *draft) {
 		// Under the same name, or by the same method: it may have been renamed.
 		set := regexp.MustCompile(regexp.QuoteMeta(string(m[3])) + `\b|\{"` + string(m[2]) + `",`)
 		if !set.Match(stands.Data) {
-			a.notef("%s: does not set up %s: put `%s` among its parts, unless you left it out on purpose", name, m[2], m[1])
+			a.notef("%s: does not set up %s: put `%s` among its parts%s, unless you left it out on purpose", name, m[2], m[1], field(next.Data, stands.Data, string(m[2])))
 		}
 	}
+}
+
+// field says what else of a part is to be put into app.go: the App's field for it,
+// where that has none.
+func field(next, stands []byte, part string) string {
+	line := regexp.MustCompile(`(?m)^\t` + part + ` +(\*?(\w+)\.\w+)$`)
+	m := line.FindSubmatch(next)
+	if m == nil || line.Match(stands) {
+		return ""
+	}
+	imported := regexp.MustCompile(`(?m)^\t("\S+/` + string(m[2]) + `")$`).FindSubmatch(next)
+	if imported == nil || bytes.Contains(stands, imported[1]) {
+		return fmt.Sprintf(" and `%s %s` into App", part, m[1])
+	}
+	return fmt.Sprintf(" and `%s %s` into App, and import %s", part, m[1], imported[1])
 }

@@ -123,6 +123,9 @@ func write(dir, root string, after map[string]*tree.File) (name string, copies *
 // problem is how the go command and the compiler write one.
 var problem = regexp.MustCompile(`^(?:.*?: )?([^:\s]+\.go):(\d+)(?::\d+)?: (.*)$`)
 
+// mixed is how the go command writes that a folder has files of two packages.
+var mixed = regexp.MustCompile(`found packages \S+ \(\S+\) and \S+ \((\S+\.go)\) in (\S+)$`)
+
 // unloaded are errors with a position that come from what is at hand, not from
 // the code.
 var unloaded = []string{
@@ -154,7 +157,7 @@ func compile(ctx context.Context, root string, dirs []string, names *strings.Rep
 	case !errors.As(err, &exit):
 		return nil, &UnavailableError{err.Error()}
 	}
-	return problems(names.Replace(failed.String()), own(root))
+	return problems(strings.ReplaceAll(names.Replace(failed.String()), root+string(filepath.Separator), ""), own(root))
 }
 
 // own is the module's path, with which its own packages begin.
@@ -178,6 +181,10 @@ func problems(text, own string) ([]Problem, error) {
 		missing := slices.ContainsFunc(unloaded, func(text string) bool { return strings.Contains(line, text) })
 		if missing && (own == "" || !strings.Contains(line, " "+own+"/")) {
 			return nil, &UnavailableError{line}
+		}
+		if m := mixed.FindStringSubmatch(line); m != nil {
+			found = append(found, Problem{File: path.Join(filepath.ToSlash(m[2]), m[1]), Line: 1, Text: "is of another package than the files beside it"})
+			continue
 		}
 		m := problem.FindStringSubmatch(line)
 		if m == nil {
