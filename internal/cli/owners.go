@@ -79,7 +79,7 @@ func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
 		}
 	}
 	less := slices.DeleteFunc(slices.Collect(maps.Keys(was)), func(m string) bool { _, ok := next[m]; return ok })
-	edited := !bytes.Equal(work[goMod].Data, d.base[goMod].Data)
+	edited := !slices.Equal(said(work[goMod].Data), said(d.base[goMod].Data))
 	direct, err := gomod.Direct(d.base[goMod].Data)
 	if err != nil {
 		return d.base, err
@@ -126,6 +126,17 @@ func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
 }
 
 const goSum = "go.sum"
+
+// said are the lines of a go.mod that are not blank or a comment.
+func said(mod []byte) []string {
+	var lines []string
+	for line := range strings.Lines(string(mod)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
 
 // requirements returns what two versions of a service require. A tree without go.mod
 // requires nothing.
