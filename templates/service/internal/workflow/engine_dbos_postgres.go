@@ -69,7 +69,7 @@ func (d dbosDatabase) use(config *dbos.Config) {
 func (d dbosDatabase) ping(ctx context.Context) error { return d.own.Ping(ctx) }
 
 // run says that this instance is alive, and takes over from those that are not.
-func (d dbosDatabase) run(ctx context.Context, engine dbos.Context) error {
+func (d dbosDatabase) run(ctx context.Context, engine *dbosEngine) error {
 	period := time.NewTicker(d.lease / 3)
 	defer period.Stop()
 	for {
@@ -84,7 +84,7 @@ func (d dbosDatabase) run(ctx context.Context, engine dbos.Context) error {
 	}
 }
 
-func (d dbosDatabase) beat(ctx context.Context, engine dbos.Context) error {
+func (d dbosDatabase) beat(ctx context.Context, engine *dbosEngine) error {
 	ctx, cancel := context.WithTimeout(ctx, d.lease/3)
 	defer cancel()
 	if err := d.enter(ctx); err != nil {
@@ -119,10 +119,10 @@ func (d dbosDatabase) beat(ctx context.Context, engine dbos.Context) error {
 	return nil
 }
 
-func (d dbosDatabase) inherit(ctx context.Context, engine dbos.Context, dead string) error {
+func (d dbosDatabase) inherit(ctx context.Context, engine *dbosEngine, dead string) error {
 	var ids []string
-	err := within(ctx, func() error {
-		left, err := dbos.ListWorkflows(engine, dbos.WithFilterExecutorIDs(dead), dbos.WithFilterStatus(dbos.WorkflowStatusPending),
+	err := engine.calls.within(ctx, func() error {
+		left, err := dbos.ListWorkflows(engine.dbos, dbos.WithFilterExecutorIDs(dead), dbos.WithFilterStatus(dbos.WorkflowStatusPending),
 			dbos.WithFilterAppVersion(dbosVersion), dbos.WithFilterLoadInput(false), dbos.WithFilterLoadOutput(false))
 		if err != nil || len(left) == 0 {
 			return err
@@ -130,7 +130,7 @@ func (d dbosDatabase) inherit(ctx context.Context, engine dbos.Context, dead str
 		for _, w := range left {
 			ids = append(ids, w.ID)
 		}
-		_, err = dbos.ResumeWorkflows[Outcome](engine, ids)
+		_, err = dbos.ResumeWorkflows[Outcome](engine.dbos, ids)
 		return err
 	})
 	if err != nil {
