@@ -14,11 +14,12 @@ import (
 
 type workflowAnswer struct {
 	OrderID string `json:"order_id"`
+	Cents   int
 	Engine  string
 	State   string
 	Reason  string
 	Step    string
-	History []struct{ Step string }
+	History []struct{ Step, Detail string }
 }
 
 func (a workflowAnswer) steps() string {
@@ -92,6 +93,46 @@ func TestWorkflowFulfils(t *testing.T) {
 	} {
 		if err := contains(metrics, line); err != nil {
 			t.Errorf("no %s", line)
+		}
+	}
+}
+
+// Two orders come with one id at once: one caller gets 202, the other 409, and it is
+// the first one's order that is fulfilled.
+func TestWorkflowTwoOrdersWithOneID(t *testing.T) {
+	s := startService(t, map[string]string{"WORKFLOW_CANCEL_WINDOW": "1s"})
+	const ids = 40
+	taken := map[string]int{}
+	for i := range ids {
+		id := fmt.Sprint("x-", i)
+		var callers sync.WaitGroup
+		var answers [2]struct {
+			status int
+			body   string
+		}
+		for j := range answers {
+			callers.Go(func() {
+				order := strings.Replace(workflowOrder(id), "4900", fmt.Sprint(4900+j), 1)
+				answers[j].status, answers[j].body = send(t, http.MethodPost, s.URL+"/fulfilments", order)
+			})
+		}
+		callers.Wait()
+		first := 0
+		if answers[0].status == http.StatusConflict {
+			first = 1
+		}
+		mustEqual(t, answers[first].body, answers[first].status, http.StatusAccepted)
+		mustEqual(t, answers[1-first].body, answers[1-first].status, http.StatusConflict)
+		taken[id] = 4900 + first
+	}
+	for id, cents := range taken {
+		a := workflowEnded(t, s.URL, id)
+		mustEqual(t, id, a.State, "completed")
+		mustEqual(t, id, a.Cents, cents)
+		for _, e := range a.History {
+			if e.Step == "charge" {
+				mustEqual(t, id, e.Detail, fmt.Sprint(cents, " cents"))
+			}
 		}
 	}
 }

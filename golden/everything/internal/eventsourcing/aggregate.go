@@ -73,7 +73,7 @@ func (a *Aggregate[S]) load(ctx context.Context, q querier, id string) (state S,
 
 // Update changes one thing: decide is given its state and returns what happens
 // then, nothing if it is nothing, or why it can't. When others change the same
-// thing meanwhile it is asked again, with the new state; after
+// thing meanwhile it is asked again a little later, with the new state; after
 // EVENTSOURCING_MAX_ATTEMPTS the error is [ErrConflict]. So decide must have no
 // effect but its result.
 func (a *Aggregate[S]) Update(ctx context.Context, id string, decide func(S) ([]any, error)) (S, int64, error) {
@@ -88,6 +88,9 @@ func (a *Aggregate[S]) Update(ctx context.Context, id string, decide func(S) ([]
 		}
 		_, events, err := a.log.append(ctx, a.Stream(id), version, values)
 		if errors.Is(err, ErrConflict) && attempt < a.log.config.MaxAttempts {
+			if err := pause(ctx, attempt, err); err != nil {
+				return state, 0, err
+			}
 			continue
 		}
 		if events, err = a.log.decoded(events, err); err != nil {

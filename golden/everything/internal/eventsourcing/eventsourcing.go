@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -115,6 +116,30 @@ func (l *Log) Append(ctx context.Context, stream string, expected int64, values 
 		if expected != AnyVersion || !errors.Is(err, ErrConflict) || attempt >= l.config.MaxAttempts {
 			return version, err
 		}
+		if err := pause(ctx, attempt, err); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// The first pause after a conflict, which is doubled, and the longest.
+const (
+	firstPause   = 10 * time.Millisecond
+	longestPause = 160 * time.Millisecond
+)
+
+// pause waits after an attempt that met a conflict, half of the time by chance, so
+// that those who met each other don't meet again. The error says that the time is
+// over, and what the conflict was.
+func pause(ctx context.Context, attempt int, conflict error) error {
+	most := min(firstPause<<min(attempt-1, 10), longestPause)
+	timer := time.NewTimer(most/2 + rand.N(most/2)) //nolint:gosec // spreads load, keeps no secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w, and then: %w", conflict, ctx.Err())
 	}
 }
 

@@ -126,6 +126,31 @@ func TestUpdatesOfOneThingAreAllKept(t *testing.T) {
 	}
 }
 
+// After a conflict some time passes before the next attempt, so that those who
+// change one thing don't meet each other until their attempts are used up.
+func TestUpdateWaitsAfterAConflict(t *testing.T) {
+	t.Parallel()
+	log, _ := newLog(t, databasetest.Open(t), counters())
+	aggregate := newCounters(log)
+	const conflicts = 5
+	asked := 0
+	begin := time.Now()
+	_, _, err := aggregate.Update(t.Context(), "x", func(counter) ([]any, error) {
+		if asked++; asked <= conflicts { // somebody else is quicker
+			if _, err := log.Append(t.Context(), aggregate.Stream("x"), eventsourcing.AnyVersion, counted{1}); err != nil {
+				return nil, err
+			}
+		}
+		return []any{counted{1}}, nil
+	})
+	if err != nil || asked != conflicts+1 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+	if least := (10 + 20 + 40 + 80 + 160) * time.Millisecond / 2; time.Since(begin) < least {
+		t.Errorf("it took %v, want at least %v", time.Since(begin), least)
+	}
+}
+
 func TestATransactionThatIsRolledBackLeavesNoEvent(t *testing.T) {
 	t.Parallel()
 	db := databasetest.Open(t)

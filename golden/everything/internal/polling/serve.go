@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -41,6 +42,9 @@ func (r *Resource) Serve(w http.ResponseWriter, req *http.Request, key string) e
 	return err
 }
 
+// waitPattern is a number, or what [time.ParseDuration] reads, however large.
+var waitPattern = regexp.MustCompile(`^(\d+|\+?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)$`)
+
 // parseWait reads how long a caller wants to wait, which most bounds.
 func parseWait(text string, most time.Duration) (time.Duration, error) {
 	if text == "" {
@@ -50,6 +54,9 @@ func parseWait(text string, most time.Duration) (time.Duration, error) {
 		return min(time.Duration(seconds)*time.Second, most), nil //nolint:gosec // has 31 bits
 	}
 	wait, err := time.ParseDuration(text)
+	if err != nil && waitPattern.MatchString(text) { // more than a Duration holds
+		return most, nil
+	}
 	if err != nil || wait < 0 {
 		return 0, httpapi.NewProblem(http.StatusBadRequest, "wait: say how long, such as 30s, or in seconds, such as 30.")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
@@ -40,6 +41,7 @@ type dbosEngine struct {
 	database dbosDatabase
 	dbos     dbos.Context
 	gate     gate
+	calls    *calls
 }
 
 func newEngine(ctx context.Context, config Config, engineConfig EngineConfig, steps *Steps, deps Deps) (engine, error) {
@@ -47,7 +49,7 @@ func newEngine(ctx context.Context, config Config, engineConfig EngineConfig, st
 }
 
 func newDBOS(ctx context.Context, config Config, engineConfig EngineConfig, steps *Steps, deps Deps) (_ *dbosEngine, err error) {
-	e := &dbosEngine{config: config, attempts: engineConfig.Attempts, steps: steps, log: deps.Log}
+	e := &dbosEngine{config: config, attempts: engineConfig.Attempts, steps: steps, log: deps.Log, calls: newCalls()}
 	if e.database, err = openDBOS(ctx, engineConfig, deps); err != nil {
 		return nil, err
 	}
@@ -202,21 +204,21 @@ func (e *dbosEngine) gated(ctx context.Context, do func() error) error {
 }
 
 func (e *dbosEngine) start(ctx context.Context, order Order) error {
-	return within(ctx, func() error {
+	return e.calls.within(ctx, func() error {
 		_, err := dbos.RunWorkflow(e.dbos, e.fulfil, order, dbos.WithWorkflowID(executionID(order.ID)))
 		return err
 	})
 }
 
 func (e *dbosEngine) cancel(ctx context.Context, id string) error {
-	return within(ctx, func() error {
+	return e.calls.within(ctx, func() error {
 		return dbos.Send(e.dbos, executionID(id), true, dbosCancel, dbos.WithIdempotencyKey(dbosCancelKey))
 	})
 }
 
 func (e *dbosEngine) position(ctx context.Context, id string) (position string, err error) {
 	var at string // not the result, which is read where ctx is done first
-	err = within(ctx, func() (err error) {
+	err = e.calls.within(ctx, func() (err error) {
 		at, err = dbos.GetEvent[string](e.dbos, executionID(id), dbosPosition, 0)
 		return err
 	})
@@ -226,11 +228,45 @@ func (e *dbosEngine) position(ctx context.Context, id string) (position string, 
 	return at, nil
 }
 
-// within calls do, and leaves it behind where ctx is done first: the engine tries
-// its database again until it answers, for as long as it runs.
-func within(ctx context.Context, do func() error) error {
+// mostCalls is how many calls of the engine there can be at once. More than it has
+// connections only wait for each other.
+const mostCalls = 64
+
+// errCallsHang says that the engine's database does not answer, and that enough
+// calls wait for it.
+var errCallsHang = errors.New("the engine's database does not answer the calls before this one")
+
+// calls are those of the engine that callers wait for. The engine tries its database
+// again until it answers, for as long as it runs: a call that its caller gave up is
+// left behind, and keeps its place until then.
+type calls struct {
+	places chan struct{}
+	left   atomic.Int64 // behind
+}
+
+func newCalls() *calls { return &calls{places: make(chan struct{}, mostCalls)} }
+
+// within calls do, and leaves it behind where ctx is done first. Where all places
+// are those of calls that were left behind it does not wait for one.
+func (c *calls) within(ctx context.Context, do func() error) error {
+	if c.left.Load() >= mostCalls {
+		return errCallsHang
+	}
+	select {
+	case c.places <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	finished := make(chan error, 1)
-	go func() { finished <- do() }()
+	go func() {
+		stop := context.AfterFunc(ctx, func() { c.left.Add(1) })
+		err := do()
+		if !stop() {
+			c.left.Add(-1)
+		}
+		<-c.places
+		finished <- err
+	}()
 	select {
 	case err := <-finished:
 		return err
@@ -250,7 +286,7 @@ func (e *dbosEngine) launch(ctx context.Context) error {
 }
 
 func (e *dbosEngine) run(ctx context.Context) error {
-	err := e.database.run(ctx, e.dbos)
+	err := e.database.run(ctx, e)
 	e.gate.close()
 	return err
 }

@@ -53,7 +53,7 @@ func (d dbosDatabase) use(config *dbos.Config) { config.SQLiteSystemDB = d.pool 
 
 func (d dbosDatabase) ping(ctx context.Context) error { return database.Ping(ctx, d.pool) }
 
-func (d dbosDatabase) run(ctx context.Context, _ dbos.Context) error {
+func (d dbosDatabase) run(ctx context.Context, _ *dbosEngine) error {
 	<-ctx.Done()
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,6 +84,70 @@ func TestPosition(t *testing.T) {
 	}
 }
 
+// The engine's database hangs: callers are told, and as many calls as there are
+// places wait for it, however many callers come. Once it is back all is as before.
+func TestCallsThatAreLeftBehind(t *testing.T) {
+	b := newBench(t)
+	b.config.EngineTimeout = time.Hour // nobody waits that long
+	b.Fulfilments.config = b.config
+	e := startDBOS(t, b, dbosTestConfig(t, b.tries))
+	b.engine = e
+	back := make(chan struct{})
+	var calls atomic.Int64
+	ctx, giveUp := context.WithCancel(t.Context())
+	errs := make(chan error)
+	const callers = 3 * mostCalls
+	for range callers {
+		go func() {
+			errs <- e.calls.within(ctx, func() error {
+				calls.Add(1)
+				<-back
+				return nil
+			})
+		}()
+	}
+	waittest.Until(t, func() error {
+		n := calls.Load()
+		if n > mostCalls {
+			t.Fatalf("%d calls", n)
+		}
+		if n < mostCalls {
+			return fmt.Errorf("%d calls", n)
+		}
+		return nil
+	})
+	giveUp()
+	for range callers {
+		if err := <-errs; !errors.Is(err, context.Canceled) {
+			t.Errorf("a caller who gave up got %v", err)
+		}
+	}
+	order := Order{"later", "desk", 1, 5000, "DE"}
+	waittest.Until(t, func() error { // it is noted who left beside who leaves
+		if n := e.calls.left.Load(); n != mostCalls {
+			return fmt.Errorf("%d are left behind", n)
+		}
+		return nil
+	})
+	if _, err := b.Start(t.Context(), order); !errors.Is(err, ErrEngine) || !errors.Is(err, errCallsHang) {
+		t.Errorf("got %v", err)
+	}
+	if n := calls.Load(); n != mostCalls {
+		t.Errorf("%d calls were begun, want %d", n, mostCalls)
+	}
+	close(back)
+	waittest.Until(t, func() error {
+		_, err := b.Start(t.Context(), order)
+		return err
+	})
+	if got := b.ended(t, order.ID); got.Outcome != Completed {
+		t.Errorf("it ended %s", got.Outcome)
+	}
+	if left, taken := e.calls.left.Load(), len(e.calls.places); left != 0 || taken != 0 {
+		t.Errorf("%d are left behind, and %d places taken", left, taken)
+	}
+}
+
 // The same order is taken once, and its id not for another.
 func TestStartIsIdempotent(t *testing.T) {
 	b := newBench(t)
@@ -122,10 +187,12 @@ func TestStopAndGoOn(t *testing.T) {
 		b.engine = startDBOS(t, b, config)
 		b.fulfil(t, order, false)
 		waittest.Until(t, func() error {
-			if b.paid(t, order.ID) == 0 {
-				return errors.New("it is not paid")
+			// It is paid, and the engine has noted that it is.
+			at, err := b.Position(t.Context(), order.ID)
+			if err == nil && at != dbosWindow {
+				err = fmt.Errorf("it is at %q", at)
 			}
-			return nil
+			return err
 		})
 	})
 	if got, err := b.Get(t.Context(), order.ID); err != nil || got.Outcome != Running {

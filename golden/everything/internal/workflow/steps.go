@@ -78,7 +78,7 @@ func (s *Steps) Do(ctx context.Context, step Step, order Order) error {
 		return permanent("there is no step %q", step)
 	}
 	return s.observe(ctx, step, order, func(ctx context.Context) error {
-		return s.transact(ctx, order, func(tx database.Tx) error { return effect(ctx, tx, order) })
+		return s.transact(ctx, order, func(tx database.Tx, order Order) error { return effect(ctx, tx, order) })
 	})
 }
 
@@ -86,7 +86,7 @@ func (s *Steps) Do(ctx context.Context, step Step, order Order) error {
 func (s *Steps) End(ctx context.Context, order Order, outcome Outcome, reason string) error {
 	changed := false
 	err := s.observe(ctx, Finish, order, func(ctx context.Context) error {
-		return s.transact(ctx, order, func(tx database.Tx) error {
+		return s.transact(ctx, order, func(tx database.Tx, order Order) error {
 			n, err := exec(ctx, tx, `UPDATE workflow_fulfilments SET outcome = $1, reason = $2, updated_at = $3 WHERE id = $4 AND outcome = 'running'`,
 				string(outcome), reason, s.now().UnixMilli(), order.ID)
 			if err != nil || n == 0 {
@@ -126,18 +126,27 @@ func (s *Steps) observe(ctx context.Context, step Step, order Order, do func(con
 
 // begin makes the order's row.
 func (s *Steps) begin(ctx context.Context, order Order) error {
-	return s.transact(ctx, order, func(database.Tx) error { return nil })
+	return s.transact(ctx, order, func(database.Tx, Order) error { return nil })
 }
 
 // transact runs do in a transaction in which the order has its row: a workflow
-// can be faster than the caller who started it.
-func (s *Steps) transact(ctx context.Context, order Order, do func(database.Tx) error) error {
+// can be faster than the caller who started it. do is given the order of the row,
+// which can be another than what the engine has: where two orders come with one id
+// at once, the first that makes the row is the order, whichever the engine took
+// first.
+func (s *Steps) transact(ctx context.Context, order Order, do func(database.Tx, Order) error) error {
 	inserted := false
 	err := database.InTx(ctx, s.store.db, func(tx database.Tx) (err error) {
 		if inserted, err = s.insert(ctx, tx, order); err != nil {
 			return err
 		}
-		return do(tx)
+		if !inserted {
+			if err := queryRow(ctx, tx, `SELECT sku, quantity, cents, country FROM workflow_fulfilments WHERE id = $1`, order.ID).
+				Scan(&order.SKU, &order.Quantity, &order.Cents, &order.Country); err != nil {
+				return fmt.Errorf("read the order: %w", err)
+			}
+		}
+		return do(tx, order)
 	})
 	if err == nil && inserted {
 		s.metrics.started.WithLabelValues("started").Inc()

@@ -122,7 +122,7 @@ var (
 // An engine holds the state of workflows. What it returns is any error where it
 // does not answer.
 type engine interface {
-	// start starts the order's workflow, unless it was started before.
+	// start starts the order's workflow, unless one with its id was started before.
 	start(ctx context.Context, order Order) error
 	// cancel asks the order's workflow to undo what it has done. It returns
 	// ErrEnded where the engine knows that it is too late.
@@ -207,7 +207,9 @@ func (f *Fulfilments) Start(ctx context.Context, order Order) (Fulfilment, error
 		return Fulfilment{}, err
 	}
 	// The engine comes first: a row without a workflow would wait for ever, a
-	// workflow without a row makes it in its first step.
+	// workflow without a row makes it in its first step. The row then says which
+	// order it is, to the steps as well: the engine may have another with this id,
+	// that came at the same time.
 	if err := f.ask(ctx, func(ctx context.Context) error { return f.engine.start(ctx, order) }); err != nil {
 		f.metrics.started.WithLabelValues("refused").Inc()
 		return Fulfilment{}, err

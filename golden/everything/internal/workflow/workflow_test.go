@@ -296,6 +296,44 @@ func TestUndoneBeforeDone(t *testing.T) {
 	}
 }
 
+// The engine can have another order than the row, where two came with one id at
+// once: what is done is what the row says, which its caller was told.
+func TestTheRowSaysWhatIsDone(t *testing.T) {
+	b := newBench(t)
+	told := Order{"one-id", "desk", 2, 700, "FR"}
+	if err := b.steps.begin(t.Context(), told); err != nil {
+		t.Fatal(err)
+	}
+	other := Order{"one-id", "chair", 5, 900, "DE"}
+	check := func(desks, cents int64) {
+		t.Helper()
+		if d, c, p := b.stock(t, "desk"), b.stock(t, "chair"), b.paid(t, "one-id"); d != desks || c != 1000 || p != cents {
+			t.Errorf("%d desks and %d chairs are left and %d cents paid, want %d, 1000 and %d", d, c, p, desks, cents)
+		}
+	}
+	do := func(steps ...Step) {
+		t.Helper()
+		for _, step := range steps {
+			if err := b.steps.Do(t.Context(), step, other); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	do(Reserve, Charge, Ship)
+	check(98, 700)
+	if n := b.number(t, `SELECT count(*) FROM workflow_shipments WHERE order_id = 'one-id' AND country = 'FR'`); n != 1 {
+		t.Errorf("%d parcels went where they should", n)
+	}
+	do(Refund, Release)
+	check(100, 0)
+	if err := b.steps.End(t.Context(), other, Compensated, ""); err != nil {
+		t.Error(err)
+	}
+	if got := b.ended(t, "one-id"); got.Order != told {
+		t.Errorf("got %+v", got.Order)
+	}
+}
+
 // Orders that race for the last piece: one gets it.
 func TestStockIsNotSoldTwice(t *testing.T) {
 	b := newBench(t)
