@@ -14,6 +14,7 @@ func (n *Node) hold(v *view, term uint64, partition int) bool {
 	if n.view.Load() != v {
 		return false
 	}
+	n.state.Begin(partition)
 	n.held[partition].Store(term)
 	return true
 }

@@ -330,6 +330,43 @@ func TestALostMemberStopsBeforeTheNextBegins(t *testing.T) {
 	}
 }
 
+// A member that had no lease for a while begins its documents anew: somebody may have
+// gone on with a copy, and made more edits than there are here.
+func TestAfterALapseDocumentsBeginAnew(t *testing.T) {
+	n := startRing(t, 1, patient)[0]
+	if _, _, err := call(http.MethodPost, n.url, "k"); err != nil {
+		t.Fatal(err)
+	}
+	p := PartitionOf("k")
+	other := documents.New(PartitionOf)
+	if err := other.Import(p, n.shelf.Export(p)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := other.Edit("k", "elsewhere"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.leaseMu.Lock()
+	n.lease = time.Now().Add(-time.Second)
+	n.leaseMu.Unlock()
+	waittest.Until(t, func() error {
+		if testutil.ToFloat64(n.metrics.lapses) == 0 {
+			return errors.New("no lapse yet")
+		}
+		return nil
+	})
+	if _, edits, err := call(http.MethodPost, n.url, "k"); err != nil || edits != 2 {
+		t.Fatalf("%d edits, %v", edits, err)
+	}
+	if err := n.shelf.Import(p, other.Export(p)); err != nil {
+		t.Fatal(err)
+	}
+	if _, edits, err := call(http.MethodPost, n.url, "k"); err != nil || edits != 3 {
+		t.Errorf("%d edits, %v, want 3: those here", edits, err)
+	}
+}
+
 // Below the quorum nobody answers.
 func TestWithoutAQuorumNobodyAnswers(t *testing.T) {
 	config := testConfig()
