@@ -92,6 +92,9 @@ func (s stickyRooms) socket(w http.ResponseWriter, r *http.Request) error {
 	if utf8.RuneCountInString(name) > 40 {
 		return httpapi.NewProblem(http.StatusBadRequest, "from: must be at most 40 characters.")
 	}
+	if err := s.rooms.Allow(w, r); err != nil { // before there is a room
+		return err
+	}
 	var room *websocket.Room
 	if err := s.do(id, func() (err error) { room, err = s.rooms.Open(id); return err }); err != nil {
 		return err

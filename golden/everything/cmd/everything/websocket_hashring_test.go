@@ -180,6 +180,25 @@ func TestWebSocketHashring(t *testing.T) {
 	mustEqual(t, "no such room", status, http.StatusNotFound)
 }
 
+// Who is refused a socket opens no room: it would take the place of another.
+func TestWebSocketHashringRefusedOpensNoRoom(t *testing.T) {
+	s := startService(t, map[string]string{"WEBSOCKET_ROOMS": "1"})
+	_, resp, err := websockettest.Dial(s.URL+"/sticky/evil/socket", "", http.Header{"Origin": {"https://evil.example"}})
+	if resp == nil {
+		t.Fatal(err)
+	}
+	mustEqual(t, "a page of another origin", resp.StatusCode, http.StatusForbidden)
+	status, _ := get(t, s.URL+"/sticky/plain/socket")
+	mustEqual(t, "no upgrade", status, http.StatusUpgradeRequired)
+	for _, room := range []string{"evil", "plain"} {
+		status, _ := get(t, s.URL+"/sticky/"+room)
+		mustEqual(t, room, status, http.StatusNotFound)
+	}
+	stickySay(t, s.URL, "wanted", "hello")
+	status, body := send(t, http.MethodPost, s.URL+"/sticky/another/messages", `{"from":"test","text":"hello"}`)
+	mustEqual(t, body, status, http.StatusInsufficientStorage)
+}
+
 // An instance joins, one leaves in order, and one leaves that only passes sockets
 // on: the rooms move with all that was said, and clients that come back hear each
 // message once.

@@ -14,6 +14,7 @@ func (n *Node) hold(v *view, term uint64, partition int) bool {
 	if n.view.Load() != v {
 		return false
 	}
+	n.state.Begin(partition)
 	n.held[partition].Store(term)
 	return true
 }
@@ -173,6 +174,9 @@ func (n *Node) forget(partitions []int, epoch uint64) {
 // leave has the others take all that is here, and tells them that this member is
 // gone.
 func (n *Node) leave(ctx context.Context) {
+	if !n.joined.Load() { // it has nothing, and the name that is gone may be another's
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, n.config.LeaveTimeout)
 	defer cancel()
 	v := n.view.Load()

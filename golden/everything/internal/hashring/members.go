@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -20,6 +21,8 @@ import (
 
 // A member is one of the ring, as it tells the others of itself.
 type member struct {
+	// ID is made up at each start: it tells processes of one name apart.
+	ID string `json:"id"`
 	// Peer is the address of its HTTP server for other members.
 	Peer string `json:"peer"`
 	// Leaving is set while it hands over what it has: it owns nothing any more,
@@ -43,7 +46,7 @@ func newView(members map[string]member, epoch uint64) *view {
 	var stay []string
 	hash := xxhash.New()
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		_, _ = fmt.Fprintf(hash, "%q %t\n", name, members[name].Leaving) // never fails
+		_, _ = fmt.Fprintf(hash, "%q %q %t\n", name, members[name].ID, members[name].Leaving) // never fails
 		if !members[name].Leaving {
 			stay = append(stay, name)
 		}
@@ -56,6 +59,8 @@ type membership struct {
 	list *memberlist.Memberlist
 	tell func(name string, m *member)
 	addr string // where it listens
+	// namesake is set when another process turns out to have this one's name.
+	namesake atomic.Bool
 
 	mu     sync.Mutex
 	self   member
@@ -84,7 +89,7 @@ func openMembership(config Config, name string, self member, log *slog.Logger, t
 	c.ProbeInterval = config.ProbeInterval
 	c.ProbeTimeout = min(c.ProbeTimeout, config.ProbeInterval/2)
 	c.GossipInterval = min(c.GossipInterval, config.ProbeInterval)
-	c.Delegate, c.Events = delegate{m}, delegate{m}
+	c.Delegate, c.Events, c.Conflict = delegate{m}, delegate{m}, delegate{m}
 	c.Logger = newLogger(log)
 	if c.SecretKey, err = config.key(); err != nil {
 		return nil, err
@@ -185,6 +190,14 @@ func (d delegate) notify(n *memberlist.Node) {
 	}
 	other.gossip = n.Address()
 	d.tell(n.Name, &other)
+}
+
+// NotifyConflict is called for another member of a name that is there. Who was first
+// stays with those that know it.
+func (d delegate) NotifyConflict(have, _ *memberlist.Node) {
+	if have.Name == d.name {
+		d.namesake.Store(true)
+	}
 }
 
 func (delegate) NotifyMsg([]byte)                {}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net"
@@ -31,6 +32,7 @@ var (
 type Node struct {
 	config  Config
 	name    string
+	id      string
 	log     *slog.Logger
 	metrics metrics
 	state   states
@@ -38,7 +40,9 @@ type Node struct {
 	peers   *peers
 	passed  passed
 	joined  atomic.Bool
-	served  sync.WaitGroup
+	// namesake is set while this member can't join for another of its name.
+	namesake atomic.Bool
+	served   sync.WaitGroup
 
 	viewMu sync.Mutex // of who changes the view, and of who relies on its staying
 	view   atomic.Pointer[view]
@@ -65,6 +69,7 @@ func Open(ctx context.Context, config Config, handler http.Handler, log *slog.Lo
 	n := &Node{
 		config: config,
 		name:   cmp.Or(config.Name, strings.ToLower(rand.Text()[:10])),
+		id:     strings.ToLower(rand.Text()[:10]),
 		log:    log,
 		state:  make(states),
 		term:   1,
@@ -76,7 +81,7 @@ func Open(ctx context.Context, config Config, handler http.Handler, log *slog.Lo
 	if n.peers, err = openPeers(ctx, config, n, handler); err != nil {
 		return nil, err
 	}
-	self := member{Peer: n.peers.addr(config.AdvertiseIP)}
+	self := member{ID: n.id, Peer: n.peers.addr(config.AdvertiseIP)}
 	n.see(n.name, &self)
 	if n.members, err = openMembership(config, n.name, self, log, n.see); err != nil {
 		return nil, errors.Join(err, n.peers.close())
@@ -96,9 +101,12 @@ func (n *Node) Name() string { return n.name }
 // GossipAddr returns where others join.
 func (n *Node) GossipAddr() string { return n.members.addr }
 
-// Ready reports why this member can't answer: it has not met the others, or they
-// do not confirm it.
+// Ready reports why this member can't answer: it has not met the others, or one of
+// them has its name, or they do not confirm it.
 func (n *Node) Ready(context.Context) error {
+	if n.namesake.Load() {
+		return fmt.Errorf("another member has the name %s; HASHRING_NAME must be each one's own", n.name)
+	}
 	if !n.joined.Load() {
 		return errors.New("no member of HASHRING_JOIN was reached yet")
 	}
@@ -158,20 +166,19 @@ func every(ctx context.Context, interval time.Duration, do func()) {
 }
 
 // keepJoined looks for the members to join until one is found, and again and
-// again, so that the sides of a split network find each other when it heals.
+// again, so that the sides of a split network find each other when it heals. It does
+// not join while a member has this one's name.
 func (n *Node) keepJoined(ctx context.Context) {
 	for {
-		reached := n.members.join(ctx, n.config.Join, n.knows)
 		wait := 5 * time.Second
-		if !n.joined.Load() {
-			// A member that is listed itself may be the first.
-			if self := n.members.addr; reached > 0 || slices.Contains(n.config.Join, self) {
-				n.joined.Store(true)
-				n.renew(ctx)
-				n.poke()
-			} else {
-				wait = 200 * time.Millisecond
-			}
+		if n.joined.Load() {
+			n.members.join(ctx, n.config.Join, n.knows)
+		} else if n.join(ctx) {
+			n.joined.Store(true)
+			n.renew(ctx)
+			n.poke()
+		} else if wait = 200 * time.Millisecond; n.namesake.Load() {
+			wait = time.Second // each try is in the log of who is asked
 		}
 		select {
 		case <-ctx.Done():
@@ -179,6 +186,19 @@ func (n *Node) keepJoined(ctx context.Context) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// join reports whether this member may answer with the others from now on.
+func (n *Node) join(ctx context.Context) bool {
+	n.members.namesake.Store(false)
+	reached := n.members.join(ctx, n.config.Join, func(string) bool { return false })
+	namesake := n.members.namesake.Load()
+	if namesake && !n.namesake.Load() {
+		n.log.WarnContext(ctx, "another member has this one's name; HASHRING_NAME must be each one's own", "member", n.name)
+	}
+	n.namesake.Store(namesake)
+	// A member that is listed itself may be the first.
+	return !namesake && (reached > 0 || slices.Contains(n.config.Join, n.members.addr))
 }
 
 // knows reports whether a member that gossips at the address is in the view.

@@ -330,6 +330,43 @@ func TestALostMemberStopsBeforeTheNextBegins(t *testing.T) {
 	}
 }
 
+// A member that had no lease for a while begins its documents anew: somebody may have
+// gone on with a copy, and made more edits than there are here.
+func TestAfterALapseDocumentsBeginAnew(t *testing.T) {
+	n := startRing(t, 1, patient)[0]
+	if _, _, err := call(http.MethodPost, n.url, "k"); err != nil {
+		t.Fatal(err)
+	}
+	p := PartitionOf("k")
+	other := documents.New(PartitionOf)
+	if err := other.Import(p, n.shelf.Export(p)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := other.Edit("k", "elsewhere"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.leaseMu.Lock()
+	n.lease = time.Now().Add(-time.Second)
+	n.leaseMu.Unlock()
+	waittest.Until(t, func() error {
+		if testutil.ToFloat64(n.metrics.lapses) == 0 {
+			return errors.New("no lapse yet")
+		}
+		return nil
+	})
+	if _, edits, err := call(http.MethodPost, n.url, "k"); err != nil || edits != 2 {
+		t.Fatalf("%d edits, %v", edits, err)
+	}
+	if err := n.shelf.Import(p, other.Export(p)); err != nil {
+		t.Fatal(err)
+	}
+	if _, edits, err := call(http.MethodPost, n.url, "k"); err != nil || edits != 3 {
+		t.Errorf("%d edits, %v, want 3: those here", edits, err)
+	}
+}
+
 // Below the quorum nobody answers.
 func TestWithoutAQuorumNobodyAnswers(t *testing.T) {
 	config := testConfig()
@@ -356,6 +393,101 @@ func TestAMemberThatReachesNobodyAnswersNothing(t *testing.T) {
 	n := startNode(t, config)
 	if _, _, err := call(http.MethodGet, n.url, "k"); err == nil || n.Ready(t.Context()) == nil || n.holds() > 0 {
 		t.Errorf("it answers: %v", err)
+	}
+}
+
+// Of two members of one name the first stays the owner. The other is not ready and
+// says why, whomever it joins by; when the first has left, it takes its place.
+func TestOfTwoMembersOfOneNameOneAnswers(t *testing.T) {
+	for name, first := range map[string]int{"by the first": 0, "by another": 1} {
+		t.Run(name, func(t *testing.T) {
+			nodes := startRing(t, 2, func(c *Config) {
+				patient(c)
+				if len(c.Join) == 0 {
+					c.Name = "twin"
+				}
+			})
+			config := testConfig(nodes[first])
+			patient(&config)
+			config.Name = "twin"
+			config.Join = append(config.Join, nodes[1].GossipAddr())
+			twin := startNode(t, config)
+			waittest.Until(t, func() error {
+				if err := twin.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "HASHRING_NAME") {
+					return errors.New(fmt.Sprint("ready: ", err))
+				}
+				return nil
+			})
+			// It asks for all the same, and is given nothing.
+			v := nodes[1].view.Load()
+			for what, ask := range map[string]asking{"confirm": {}, "take": {View: v.hash}} {
+				if err := twin.peers.ask(t.Context(), v.members[nodes[1].Name()], what, ask, nil); !errors.Is(err, errStranger) {
+					t.Errorf("%s: %v, want it refused", what, err)
+				}
+			}
+			settle(t, nodes)
+			if twin.holds() > 0 {
+				t.Errorf("the second holds %d partitions", twin.holds())
+			}
+			if err := nodes[0].stop(); err != nil {
+				t.Error(err)
+			}
+			settle(t, []*testNode{nodes[1], twin})
+			if err := twin.Ready(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A member that is killed and begins again at the same place, before anybody noticed,
+// has its name again, as another process.
+func TestAMemberThatBeginsAgainIsTaken(t *testing.T) {
+	nodes := startRing(t, 2, func(c *Config) {
+		patient(c)
+		if len(c.Join) > 0 {
+			c.Name = "again"
+		}
+	})
+	killed := nodes[1]
+	config := killed.config
+	config.GossipAddr, config.PeerAddr = killed.GossipAddr(), killed.peers.listener.Addr().String()
+	if err := killed.Close(t.Context()); err != nil { // and says nothing
+		t.Fatal(err)
+	}
+	_ = killed.stop() // what it listened on is closed
+	again := startNode(t, config)
+	settle(t, []*testNode{nodes[0], again})
+	if have := nodes[0].view.Load().members["again"].ID; have != again.id || have == killed.id {
+		t.Errorf("known as %s, want %s", have, again.id)
+	}
+}
+
+// A member of a name that is taken stops, and those that are there do not lose the
+// one that had it.
+func TestAMemberThatNeverJoinedLeavesNobody(t *testing.T) {
+	nodes := startRing(t, 2, func(c *Config) {
+		patient(c)
+		if len(c.Join) == 0 {
+			c.Name = "twin"
+		}
+	})
+	config := testConfig(nodes...)
+	config.Name = "twin"
+	twin := startNode(t, config)
+	waittest.Until(t, func() error {
+		if !twin.namesake.Load() {
+			return errors.New("the name is not known to be taken")
+		}
+		return nil
+	})
+	before := nodes[1].view.Load().epoch
+	if err := twin.stop(); err != nil {
+		t.Error(err)
+	}
+	settle(t, nodes)
+	if now := nodes[1].view.Load().epoch; now != before {
+		t.Errorf("the ring changed %d times", now-before)
 	}
 }
 

@@ -113,6 +113,7 @@ func (p *peers) authenticated(next http.Handler) http.Handler {
 // An asking is what one member asks of another.
 type asking struct {
 	From       string `json:"from"`
+	ID         string `json:"id"`
 	View       uint64 `json:"view,omitempty"`
 	Partitions []int  `json:"partitions,omitempty"`
 	Epoch      uint64 `json:"epoch,omitempty"`
@@ -141,7 +142,7 @@ func (p *peers) confirmed(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := p.node.view.Load().members[ask.From]; !ok {
+	if m, ok := p.node.view.Load().members[ask.From]; !ok || m.ID != ask.ID {
 		return errStranger
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -155,7 +156,7 @@ func (p *peers) taken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := p.node.view.Load()
-	if _, ok := v.members[ask.From]; !ok || v.hash != ask.View || ask.From == p.node.name {
+	if m, ok := v.members[ask.From]; !ok || m.ID != ask.ID || v.hash != ask.View || ask.From == p.node.name {
 		return errStranger
 	}
 	httpapi.WriteJSON(w, r, http.StatusOK, p.node.release(v, ask.From))
@@ -178,10 +179,12 @@ func (p *peers) dropped(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// ask sends to a member, and reads its answer into v unless that is nil.
+// ask sends to a member, in this one's name, and reads its answer into v unless that
+// is nil.
 func (p *peers) ask(ctx context.Context, m member, what string, body asking, v any) error {
 	ctx, cancel := context.WithTimeout(ctx, p.node.config.Lease)
 	defer cancel()
+	body.From, body.ID = p.node.name, p.node.id
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		return err
@@ -242,7 +245,7 @@ func (p *peers) confirm(ctx context.Context, v *view, enough int) int {
 	count := 0
 	var mu sync.Mutex
 	others(p.node, v, func(m member) bool {
-		if p.ask(ctx, m, "confirm", asking{From: p.node.name}, nil) != nil {
+		if p.ask(ctx, m, "confirm", asking{}, nil) != nil {
 			return false
 		}
 		mu.Lock()
@@ -262,7 +265,7 @@ func (p *peers) take(ctx context.Context, v *view, term uint64) (map[string]uint
 	results := others(p.node, v, func(m member) *uint64 {
 		for {
 			var answer taking
-			err := p.ask(ctx, m, "take", asking{From: p.node.name, View: v.hash}, &answer)
+			err := p.ask(ctx, m, "take", asking{View: v.hash}, &answer)
 			if errors.Is(err, errStranger) && p.node.stays(v) {
 				err = errors.Join(err, p.node.members.compare(m.gossip))
 			}
@@ -271,7 +274,7 @@ func (p *peers) take(ctx context.Context, v *view, term uint64) (map[string]uint
 				return nil
 			}
 			here, ok := p.node.accept(v, term, answer)
-			if len(here) > 0 && p.ask(ctx, m, "drop", asking{From: p.node.name, Partitions: here, Epoch: answer.Epoch}, nil) != nil {
+			if len(here) > 0 && p.ask(ctx, m, "drop", asking{Partitions: here, Epoch: answer.Epoch}, nil) != nil {
 				return nil
 			}
 			if !ok {

@@ -13,13 +13,22 @@ type State interface {
 	// Export returns the state of a partition's keys, nil for none.
 	Export(partition int) []byte
 	// Import takes what another member's Export returned. Where a key is there
-	// already, it decides which is newer: the same state can come twice, and
-	// after a split network two members have the same key.
+	// already, it decides which is newer: the same state can come twice, and a
+	// member that was lost comes back with what others have gone on with, or begun
+	// anew, meanwhile. A [Beginner] can tell.
 	Import(partition int, state []byte) error
 	// Drop forgets a partition that another member has now.
 	Drop(partition int)
 	// Keys returns how many there are.
 	Keys() int
+}
+
+// A Beginner is a State that is told whenever this member comes to answer for a
+// partition: it was handed over, or who had it is lost, or this member itself was
+// for a while. Another may have had it in between; no [Node.Do] has run since.
+// Begin must not call the node.
+type Beginner interface {
+	Begin(partition int)
 }
 
 // Add has the members keep a state. All must have the same ones, by the same names.
@@ -62,6 +71,15 @@ func (s states) Import(partition int, state []byte) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Begin tells those that are to know.
+func (s states) Begin(partition int) {
+	for _, each := range s {
+		if b, ok := each.(Beginner); ok {
+			b.Begin(partition)
+		}
+	}
 }
 
 // Drop forgets a partition.

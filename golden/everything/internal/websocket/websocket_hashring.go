@@ -73,6 +73,11 @@ func NewRooms(hub *Hub, config RoomsConfig, partition func(key string) int) *Roo
 	return &Rooms{hub: hub, config: config, partition: partition, rooms: make(map[int]map[string]*Room)}
 }
 
+// Allow returns the problem that [Hub.Serve] has with a request that is from a
+// page of another origin, or no upgrade. No room is to be opened for it: it would
+// take another's place.
+func (r *Rooms) Allow(w http.ResponseWriter, req *http.Request) error { return r.hub.allow(w, req) }
+
 // Open returns a room, and makes it where there is none.
 func (r *Rooms) Open(key string) (*Room, error) {
 	r.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -57,6 +58,84 @@ func TestImportKeepsTheNewer(t *testing.T) {
 	}
 	if err := to.Import(1, []byte("{")); err == nil {
 		t.Error("half a state was taken")
+	}
+}
+
+func move(t *testing.T, from, to *documents.Shelf) {
+	t.Helper()
+	if err := to.Import(1, from.Export(1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Who was lost comes back with more edits than there have been since: those since
+// stay, whether they were made on a copy or on none, and whoever takes from whom.
+func TestWhatBeganLaterIsNewer(t *testing.T) {
+	t.Parallel()
+	for name, copied := range map[string]bool{"nothing": false, "a copy": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lost, next, third := documents.New(one), documents.New(one), documents.New(one)
+			edit(t, lost, "a", "x")
+			want := 1
+			if copied {
+				move(t, lost, next) // and next back, the word of it was not heard
+				want = 2
+			}
+			for range 5 {
+				edit(t, lost, "a", "more")
+			}
+			next.Begin(1)
+			edit(t, next, "a", "y")
+			move(t, lost, next)
+			move(t, next, third)
+			move(t, lost, third)
+			move(t, next, lost)
+			for _, s := range []*documents.Shelf{lost, next, third} {
+				if d, _ := s.Get("a"); d.Edits != want || d.Last[want-1] != "y" {
+					t.Errorf("%+v, want %d edits, y the last", d, want)
+				}
+			}
+			// What came back is gone on with, and that counts.
+			lost.Begin(1)
+			edit(t, lost, "a", "z")
+			if move(t, lost, next); edit(t, next, "a", "!").Edits != want+2 {
+				t.Error("what was handed over did not replace the copy")
+			}
+		})
+	}
+}
+
+// A member loses a partition and has it again with its own copy: it begins anew too.
+func TestWhoComesBackBeginsAnew(t *testing.T) {
+	t.Parallel()
+	back, other := documents.New(one), documents.New(one)
+	edit(t, back, "a", "x")
+	move(t, back, other)
+	for range 3 {
+		edit(t, other, "a", "not handed back")
+	}
+	back.Begin(1)
+	edit(t, back, "a", "y")
+	move(t, other, back)
+	if d, _ := back.Get("a"); d.Edits != 2 || d.Last[1] != "y" {
+		t.Errorf("%+v, want its own", d)
+	}
+}
+
+// What is handed over goes on as newer where the clock it comes from is ahead.
+func TestAClockThatIsAhead(t *testing.T) {
+	t.Parallel()
+	ahead := []byte(`{"a":{"id":"a","edits":5,"words":5,"last":["x"],"began":"` + time.Now().Add(time.Hour).Format(time.RFC3339Nano) + `"}}`)
+	s, next := documents.New(one), documents.New(one)
+	for _, to := range []*documents.Shelf{s, next} {
+		if err := to.Import(1, ahead); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit(t, s, "a", "y")
+	if move(t, s, next); edit(t, next, "a", "z").Edits != 7 {
+		t.Error("what was handed over is taken for older than before")
 	}
 }
 
