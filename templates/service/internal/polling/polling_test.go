@@ -185,12 +185,18 @@ func (f *fixture) tag(t testing.TB) string {
 // park has that many callers wait, and returns when they all do.
 func (f *fixture) park(t testing.TB, callers int, query, tag string) <-chan answer {
 	t.Helper()
-	before := f.metric(t, "polling_waiters")
+	before, reads := f.metric(t, "polling_waiters"), f.metric(t, "polling_reads_total", "version", "ok")
 	answers := make(chan answer, callers)
 	for range callers {
 		go func() { answers <- f.ask(t.Context(), http.MethodGet, query, "If-None-Match", tag) }()
 	}
 	f.await(t, "polling_waiters", before+float64(callers))
+	waittest.Until(t, func() error { // a caller is counted before it reads the version
+		if n := f.metric(t, "polling_reads_total", "version", "ok") - reads; n < float64(callers) {
+			return fmt.Errorf("%v of %d callers have read the version", n, callers)
+		}
+		return nil
+	})
 	return answers
 }
 
