@@ -9,13 +9,13 @@ test:
 engines:
 	./internal/engines/with ./internal/engines/test
 
-# The linters vet, too. Of golden/everything they have seen all in the templates.
+# The linters vet, too.
 lint: LINT = nice $(CURDIR)/bin/golangci-lint run
 lint: bin/golangci-lint
 	$(LINT) ./...
 	$(LINT) --build-tags postgres,production ./templates/...
-	for e in temporal stepfunctions; do $(LINT) --build-tags $$e,postgres ./templates/service/internal/workflow/... || exit; done
-	for s in base live jobs uploads; do (cd golden/$$s && $(LINT) ./...) || exit; done
+	for e in temporal stepfunctions; do $(LINT) --build-tags $$e,postgres ./templates/service/internal/workflow/... ./templates/service/cmd/service || exit; done
+	for s in golden/*/go.mod; do (cd $$(dirname $$s) && $(LINT) ./...) || exit; done
 
 # Every selection of patterns and options, proved to build: how many, how many
 # fail, and how long it took. `go test ./internal/combos -go` asks the go command.
