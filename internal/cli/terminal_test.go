@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"os"
@@ -65,7 +66,10 @@ func startSession(t *testing.T, dir string, columns, rows uint16, args ...string
 	drawn := make(chan struct{})
 	go func() {
 		defer close(drawn)
-		_, _ = io.Copy(s.screen, end) // ends with an error when the process does
+		shown := bufio.NewReader(end)
+		for s.screen.Parse(shown) == nil { // ends with an error when the process does
+			continue
+		}
 	}()
 	go func() {
 		err := s.cmd.Wait()

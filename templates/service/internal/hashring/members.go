@@ -57,6 +57,7 @@ func newView(members map[string]member, epoch uint64) *view {
 // membership tells a node of members that come and go.
 type membership struct {
 	list *memberlist.Memberlist
+	said *lines // by list
 	tell func(name string, m *member)
 	addr string // where it listens
 	// namesake is set when another process turns out to have this one's name.
@@ -71,8 +72,8 @@ type membership struct {
 
 // openMembership listens, and calls tell with each other member that is there or
 // has changed, and with nil for one that is gone.
-func openMembership(config Config, name string, self member, log *slog.Logger, tell func(string, *member)) (*membership, error) {
-	m := &membership{tell: tell, self: self, name: name, log: log}
+func openMembership(config Config, name string, self member, logger *slog.Logger, tell func(string, *member)) (*membership, error) {
+	m := &membership{said: &lines{log: logger}, tell: tell, self: self, name: name, log: logger}
 	c := memberlist.DefaultLANConfig()
 	if ip, _ := address(config.GossipAddr); ip.IsLoopback() { // was checked by Validate
 		c = memberlist.DefaultLocalConfig()
@@ -90,7 +91,7 @@ func openMembership(config Config, name string, self member, log *slog.Logger, t
 	c.ProbeTimeout = min(c.ProbeTimeout, config.ProbeInterval/2)
 	c.GossipInterval = min(c.GossipInterval, config.ProbeInterval)
 	c.Delegate, c.Events, c.Conflict = delegate{m}, delegate{m}, delegate{m}
-	c.Logger = newLogger(log)
+	c.Logger = log.New(m.said, "", 0)
 	if c.SecretKey, err = config.key(); err != nil {
 		return nil, err
 	}
@@ -157,7 +158,9 @@ func (m *membership) close() error {
 	m.mu.Lock()
 	m.closed = true
 	m.mu.Unlock()
-	return m.list.Shutdown()
+	err := m.list.Shutdown()
+	m.said.end()
+	return err
 }
 
 // A delegate is what memberlist asks and tells.
@@ -205,13 +208,26 @@ func (delegate) GetBroadcasts(int, int) [][]byte { return nil }
 func (delegate) LocalState(bool) []byte          { return nil }
 func (delegate) MergeRemoteState([]byte, bool)   {}
 
-// newLogger returns a logger for memberlist, whose lines begin with their level
-// in brackets.
-func newLogger(to *slog.Logger) *log.Logger { return log.New(lines{to}, "", 0) }
+// lines logs what memberlist says, whose lines begin with their level in brackets.
+type lines struct {
+	mu    sync.Mutex
+	log   *slog.Logger
+	ended bool
+}
 
-type lines struct{ log *slog.Logger }
+// end lets nothing more be said: memberlist doesn't wait for its goroutines to end.
+func (l *lines) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+}
 
-func (l lines) Write(line []byte) (int, error) {
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return len(line), nil
+	}
 	level, text := slog.LevelDebug, strings.TrimSpace(string(line))
 	for prefix, is := range map[string]slog.Level{
 		"[ERR] ": slog.LevelWarn, "[ERROR] ": slog.LevelWarn, // it goes on, and says so again
