@@ -113,6 +113,8 @@ type draft struct {
 	importers map[string][]string
 	// broken says what of the owner's code no longer type-checks.
 	broken []string
+	// clashes says which routes of the owner's some that are to come clash with.
+	clashes []string
 	// stale says which of the owner's files import the module by its former name.
 	stale []string
 }
@@ -160,6 +162,7 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 	if err := d.checkMigrations(); err != nil {
 		return nil, err
 	}
+	d.checkRoutes()
 	for _, step := range d.plan.Steps {
 		if line := step.Unresolved(); line > 0 {
 			return nil, fmt.Errorf("%s:%d: has a conflict that is not resolved (edit what stands between <<<<<<< and >>>>>>>, then run this again)", step.Path, line)

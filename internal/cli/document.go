@@ -33,8 +33,10 @@ type document struct {
 	// Needed says which of the owner's files import what is taken out.
 	Needed []string `json:"needed,omitempty"`
 	// Broken says what of the owner's code no longer type-checks.
-	Broken []string   `json:"broken,omitempty"`
-	Plan   *plan.Plan `json:"plan,omitempty"`
+	Broken []string `json:"broken,omitempty"`
+	// Clashes says which routes of the owner's some that are to come clash with.
+	Clashes []string   `json:"clashes,omitempty"`
+	Plan    *plan.Plan `json:"plan,omitempty"`
 	// Notes are what else was told, beside the document too.
 	Notes []string `json:"notes,omitempty"`
 	// Module is what was found where scaffold did not make the module.
@@ -63,7 +65,7 @@ func (doc *document) draft(d *draft) {
 		doc.Root = abs
 	}
 	doc.Service = describe(d.want, d.selection)
-	doc.Added, doc.Needed, doc.Broken, doc.Plan = d.added, d.needed, d.broken, &d.plan
+	doc.Added, doc.Needed, doc.Broken, doc.Clashes, doc.Plan = d.added, d.needed, d.broken, d.clashes, &d.plan
 }
 
 // close completes the document with what came of the command, and prints it if

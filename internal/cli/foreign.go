@@ -33,7 +33,7 @@ const defaultPrefix = "internal/patterns"
 func (o *foreignOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.prefix, "prefix", defaultPrefix, "folder for the packages, in a module that scaffold did not make")
-	f.StringVar(&o.wire, "wire", "", "FILE:FUNC that builds the router, to put the wiring in, in such a module")
+	f.StringVar(&o.wire, "wire", "", "FILE:FUNC or FILE:FUNC:VAR that builds the router, to put the wiring in, in such a module")
 	f.BoolVar(&o.tidy, "tidy", false, "run `go mod tidy` afterwards, in such a module")
 	completeFolders(cmd, "prefix")
 }
@@ -125,6 +125,9 @@ func runForeign(ctx context.Context, a *app, o *addOptions, root, folder string,
 	}
 	if n := len(d.plan.Conflicts()); n > 0 {
 		return &standingError{fmt.Errorf("%s: nothing was written; your files stay as they are: choose another folder with --prefix, or move them away", count(n, "conflict"))}
+	}
+	if o.wire != "" && len(d.clashes) > 0 {
+		return &bearError{few(d.clashes) + ": nothing was written; give yours another path, or add without --wire, and take the examples' routes out before you wire the rest"}
 	}
 	if err := a.writeForeign(ctx, d, o, doc); err != nil {
 		return err

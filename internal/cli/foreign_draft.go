@@ -36,7 +36,10 @@ type foreignDraft struct {
 	vendor    bool
 	// wiring is what main needs, nil where it has it or its place is not known.
 	wiring *foreign.Wiring
+	at     string // as --wire takes it
 	routes []render.Route
+	// clashes says which routes there some that are to come clash with.
+	clashes []string
 }
 
 // draftForeign works an addition out. It writes nothing.
@@ -76,6 +79,13 @@ func draftForeign(c *catalog.Catalog, o *addOptions, root, folder string) (*fore
 		return nil, err
 	}
 	d.routes = render.Routes(c, d.selection)
+	if d.wiring != nil {
+		src, err := fs.ReadFile(fsys, d.wiring.Site.File)
+		if err != nil {
+			return nil, err
+		}
+		d.checkRoutes(src)
+	}
 	return d, d.workspace(o)
 }
 
@@ -247,19 +257,21 @@ func (d *foreignDraft) wire(fsys fs.FS, at string, next tree.Tree) (string, erro
 	lib := foreign.Library{Import: d.place.Import, Package: d.place.Package}
 	if at == "" {
 		for _, site := range d.repo.Sites {
-			w, err := foreign.Wire(fsys, site.File, site.Func, lib)
-			if err == nil && d.repo.Wired == "" {
-				d.wiring = w
-				return "", nil
+			for _, fn := range []string{site.Func, site.Func + ":" + site.Var} {
+				w, err := foreign.Wire(fsys, site.File, fn, lib)
+				if err == nil && d.repo.Wired == "" {
+					d.wiring, d.at = w, fn
+					return "", nil
+				}
 			}
 		}
 		return "", nil
 	}
-	i := strings.LastIndexByte(at, ':')
-	if i <= 0 || i == len(at)-1 {
+	file, fn, ok := strings.Cut(at, ".go:")
+	if !ok || file == "" || fn == "" {
 		return "", usagef("--wire=%s: say FILE:FUNC, as in main.go:main", at)
 	}
-	file, fn := path.Clean(filepath.ToSlash(at[:i])), at[i+1:]
+	file = path.Clean(filepath.ToSlash(file + ".go"))
 	name := path.Join(d.repo.Folder, file)
 	if _, err := fs.Stat(fsys, name); errors.Is(err, fs.ErrNotExist) {
 		name = file

@@ -42,7 +42,7 @@ func (doc *document) foreign(d *foreignDraft) {
 		doc.Root = abs
 	}
 	doc.Service = describe(record.Manifest{Name: d.selection.Name, Module: d.repo.Module}, d.selection)
-	doc.Added, doc.Plan = d.added, &d.plan
+	doc.Added, doc.Clashes, doc.Plan = d.added, d.clashes, &d.plan
 	m := &moduleJSON{
 		Folder: d.repo.Folder, Import: d.place.Import, Router: d.repo.Router.String(), Reasons: d.reasons,
 		Routes: d.routes, Wired: d.repo.Wired, Complete: d.mod.Complete, Next: d.commands(),
@@ -221,7 +221,7 @@ func (a *app) printWiring(d *foreignDraft) {
 		a.printf("%s imports %s: the new routes are among Routes().\n", d.repo.Wired, d.place.Import)
 		return
 	case site != nil:
-		a.printf("\nTo run it, put this into %s of %s, behind line %d, where it builds its router\n(or add with --wire %s:%s):\n\n", site.Func, site.File, site.Line, d.fromFolder(site.File), site.Func)
+		a.printf("\nTo run it, put this into %s of %s, behind line %d, where it builds its router\n(or add with --wire %s:%s):\n\n", site.Func, site.File, site.Line, d.fromFolder(site.File), d.at)
 	default:
 		a.printf("\nNo place was found where a command builds its router. To run it, put this there:\n\n")
 	}
@@ -241,6 +241,9 @@ func (a *app) printRoutes(d *foreignDraft) {
 	a.printf("Its routes, of which some are examples to take out of %s (see that none is yours already):\n", path.Join(d.place.Folder, d.place.Below, "app.go"))
 	for _, r := range d.routes {
 		a.printf("\t%-6s %s\n", r.Method, r.Path)
+	}
+	if len(d.clashes) > 0 {
+		a.printf("%s: only one of the two can stay.\n", few(d.clashes))
 	}
 }
 

@@ -24,7 +24,7 @@ type bearError struct{ why string }
 func (e *bearError) Error() string { return e.why }
 
 // bears reports a change that takes out what the owner's own code imports, or with
-// which it no longer type-checks, unless that was decided, or is about to be by
+// which it no longer type-checks or starts, unless that was decided, or is about to be by
 // the person who is asked.
 func (a *app) bears(d *draft, o *changeOptions, asked bool) error {
 	switch {
@@ -40,6 +40,13 @@ func (a *app) bears(d *draft, o *changeOptions, asked bool) error {
 		return &bearError{few(d.broken) + ": with your own code this does not type-check any more: nothing was written; change yours first, or say --conflicts=theirs and mend it afterwards"}
 	default:
 		a.notef("%s: with your own code this does not type-check any more: mend it afterwards", few(d.broken))
+	}
+	switch {
+	case len(d.clashes) == 0:
+	case o.conflicts == "" && !asked:
+		return &bearError{few(d.clashes) + ": the service would not start: nothing was written; give yours another path first, or say --conflicts=theirs and mend it afterwards"}
+	default:
+		a.notef("%s: the service does not start with both: mend it afterwards", few(d.clashes))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,7 @@ func runUndo(ctx context.Context, a *app, o *changeOptions, doc *document) error
 	var changed *apply.ChangedError
 	switch {
 	case errors.As(err, &changed):
-		return fmt.Errorf("%s: changed since the last command; nothing was taken back: undo your own change first, or use git", strings.Join(changed.Paths, ", "))
+		return fmt.Errorf("%s: changed since the last command; nothing was taken back: undo your own change first, or use git", few(owners(changed.Paths)))
 	case err != nil:
 		return err
 	case last == nil:
@@ -83,6 +84,15 @@ func runUndo(ctx context.Context, a *app, o *changeOptions, doc *document) error
 		a.printf("Done: %s.\n", tally(*doc.Plan))
 	}
 	return nil
+}
+
+// owners are the paths beside the record's, or all where there are none else.
+func owners(paths []string) []string {
+	seen := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return strings.HasPrefix(p, record.Dir+"/") })
+	if len(seen) == 0 {
+		return paths
+	}
+	return seen
 }
 
 // undoSteps are the changes to the service's own files, as a plan shows them.

@@ -183,6 +183,14 @@ func TestWire(t *testing.T) {
 			"routes", "func routes() http.Handler {\n\tm := http.NewServeMux()\n\tv1 := group(m)\n\t{\n\t\tv1.protect()\n\t}\n\treturn m\n}\n",
 			"v1.protect()\n\t}\n\tadded, err :=", false,
 		},
+		"two routers, of which one is served": {
+			"main", "func main() {\n\tadmin := http.NewServeMux()\n\tm := http.NewServeMux()\n\tm.Handle(\"/admin/\", admin)\n\t_ = http.ListenAndServe(\"\", m)\n}\n",
+			"m.Handle(\"/admin/\", admin)\n\tadded, err :=", true,
+		},
+		"the router that is named": {
+			"main:admin", "func main() {\n\tadmin := http.NewServeMux()\n\tm := http.NewServeMux()\n\tm.Handle(\"/admin/\", admin)\n\t_ = http.ListenAndServe(\"\", m)\n}\n",
+			"admin.Handle(route.Method+", true,
+		},
 		"one line": {
 			"main", "func main() { m := http.NewServeMux(); _ = http.ListenAndServe(\"\", m); log.Print(context.Background()) }\n",
 			"m := http.NewServeMux()\n\tadded, err := patterns.New(", true,
@@ -225,17 +233,35 @@ func TestWire(t *testing.T) {
 	}
 }
 
+// What a gorilla router asks first answers: the library's routes come before one for
+// all that is left.
+func TestWireBeforeACatchAll(t *testing.T) {
+	t.Parallel()
+	src := "package main\n\nimport (\n\t\"net/http\"\n\n\t\"github.com/gorilla/mux\"\n)\n\nfunc routes() http.Handler {\n\tr := mux.NewRouter()\n\tr.HandleFunc(\"/x\", nil)\n\tr.PathPrefix(\"/\").Handler(nil)\n\tr.Use(nil)\n\treturn r\n}\n"
+	w, err := foreign.Wire(module(map[string]string{"main.go": src}), "main.go", "routes", library)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(w.Data)
+	if added := strings.Index(text, "added, err"); added < strings.Index(text, `"/x"`) || added > strings.Index(text, "PathPrefix") {
+		t.Errorf("want the lines between /x and the prefix:\n%s", text)
+	}
+}
+
 func TestWireRefuses(t *testing.T) {
 	t.Parallel()
 	fsys := module(map[string]string{
 		"main.go":   "package main\n\nvar x = 1\n\nfunc main() {}\n",
 		"broken.go": "package main\n\nfunc main() {\n",
+		"two.go":    "package main\n\nimport \"net/http\"\n\nfunc f() {\n\ta := http.NewServeMux()\n\tb := http.NewServeMux()\n\tg(a, b)\n}\n",
 	})
 	for _, tt := range []struct{ file, fn, want string }{
 		{"absent.go", "main", "absent.go: no such file in the module"},
 		{"main.go", "serve", "main.go: has no function serve (it has x, main)"},
 		{"main.go", "main", "main.go: main makes no router, and is handed none"},
 		{"main.go", "x", "main.go: x makes no router"},
+		{"two.go", "f", "two.go: f makes 2 routers: say which, as in two.go:f:a (it has a, b)"},
+		{"two.go", "f:c", "two.go: f makes no router c"},
 		{"broken.go", "main", "broken.go:3:15: expected '}'"},
 	} {
 		if _, err := foreign.Wire(fsys, tt.file, tt.fn, library); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -18,7 +18,8 @@ type Library struct{ Import, Package string }
 
 // A Wiring is what has to stand in a function for a library to run.
 type Wiring struct {
-	Site Site
+	Site   Site
+	Router Router
 	// Lines are the statements, and Imports what they need that the file does not
 	// import yet.
 	Lines, Imports []string
@@ -34,7 +35,8 @@ var ErrWired = errors.New("is wired already")
 
 // Wire works out how the library is wired into a function, which is named as in
 // "main", "Server.routes" or, for a function literal, by the variable that holds
-// it. The router is the one that the function makes, or the one that it is handed.
+// it. The router is the one that the function makes and serves, or the one that it is
+// handed; behind a colon the function's name may have that of its variable.
 //
 // The file keeps its comments, and its form where that is gofmt's. The error says
 // why it can't be done; it is [ErrWired] where it was done before.
@@ -64,7 +66,7 @@ func Wire(fsys fs.FS, name, fn string, lib Library) (*Wiring, error) {
 	if err := e.packageNames(fsys, name); err != nil {
 		return nil, err
 	}
-	w := &Wiring{Site: t.site, Closes: t.closes(), Exits: t.exits()}
+	w := &Wiring{Site: t.site, Router: t.router, Closes: t.closes(), Exits: t.exits()}
 	w.Lines = e.lines(t, lib, w.Closes)
 	last := func(a addition) int {
 		if a.path == e.library { // all others are of the standard library
@@ -94,7 +96,8 @@ type target struct {
 	file *ast.File
 }
 
-func locate(fset *token.FileSet, file *ast.File, name, fn string) (*target, error) {
+func locate(fset *token.FileSet, file *ast.File, name, fn string) (_ *target, err error) {
+	fn, variable, _ := strings.Cut(fn, ":")
 	var names []string
 	for _, decl := range file.Decls {
 		for _, f := range functions(decl) {
@@ -104,9 +107,10 @@ func locate(fset *token.FileSet, file *ast.File, name, fn string) (*target, erro
 			}
 			t := &target{file: file, main: f.name == "main"}
 			made := creations(file, f)
-			slices.SortStableFunc(made, func(a, b creation) int { return int(b.router - a.router) })
 			if len(made) > 0 {
-				t.creation = made[0]
+				if t.creation, err = choose(made, name, fn, variable); err != nil {
+					return nil, err
+				}
 				t.at = slices.Index(t.in, t.stmt)
 			} else if d, ok := f.node.(*ast.FuncDecl); ok {
 				t.router, t.name, ok = handed(file, d)
@@ -128,13 +132,53 @@ func locate(fset *token.FileSet, file *ast.File, name, fn string) (*target, erro
 	return nil, fmt.Errorf("%s: has no function %s (it has %s)", name, fn, strings.Join(names, ", "))
 }
 
+// choose takes the one of several routers that is served, or the one that was named.
+func choose(made []creation, file, fn, variable string) (creation, error) {
+	slices.SortStableFunc(made, func(a, b creation) int { return int(b.router - a.router) })
+	if variable != "" {
+		i := slices.IndexFunc(made, func(c creation) bool { return c.name == variable })
+		if i < 0 {
+			return creation{}, fmt.Errorf("%s: %s makes no router %s", file, fn, variable)
+		}
+		return made[i], nil
+	}
+	// A library that does more for its user counts where there are two.
+	made = slices.DeleteFunc(made, func(c creation) bool { return c.router != made[0].router })
+	if len(made) == 1 {
+		return made[0], nil
+	}
+	var names []string
+	var served []creation
+	for _, c := range made {
+		if !slices.Contains(names, c.name) {
+			names = append(names, c.name)
+		}
+		t := &target{creation: c}
+		if slices.ContainsFunc(c.in[slices.Index(c.in, c.stmt)+1:], t.hands) {
+			served = append(served, c)
+		}
+	}
+	if len(served) != 1 {
+		return creation{}, fmt.Errorf("%s: %s makes %d routers: say which, as in %s:%s:%s (it has %s)", file, fn, len(made), file, fn, names[0], strings.Join(names, ", "))
+	}
+	return served[0], nil
+}
+
+// hands reports whether a statement gives the router to what serves, or returns it.
+func (t *target) hands(stmt ast.Stmt) bool {
+	if _, ok := stmt.(*ast.ReturnStmt); ok {
+		return t.mentions(stmt)
+	}
+	return t.makesServer(stmt) || t.serves(stmt) && t.mentions(stmt)
+}
+
 // settle moves the place behind the last statement that does something to the
 // router before it is served: middleware that comes later would not be around the
 // library's routes. What is made of the router, such as a group of its routes or a
 // struct that holds it, counts as the router.
 func (t *target) settle() {
 	end := t.at + 1
-	for end < len(t.in) && !t.serves(t.in[end]) {
+	for end < len(t.in) && !t.serves(t.in[end]) && !(t.router == Gorilla && t.catches(t.in[end])) {
 		end++
 	}
 	for i := t.at + 1; i < end; i++ {
@@ -153,6 +197,21 @@ func (t *target) settle() {
 			}
 		}
 	}
+}
+
+// catches reports whether a statement leads all requests somewhere that no earlier
+// route has taken. Its middleware a router of gorilla/mux takes from anywhere.
+func (t *target) catches(stmt ast.Stmt) bool {
+	found := false
+	ast.Inspect(stmt, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok {
+			sel, ok := call.Fun.(*ast.SelectorExpr)
+			args := literals(call.Args)
+			found = found || ok && expression(sel.X) == t.name && sel.Sel.Name == "PathPrefix" && len(args) == 1 && args[0] == "/"
+		}
+		return !found
+	})
+	return found
 }
 
 // makesServer reports whether a statement has a server's literal with the router

@@ -1,0 +1,122 @@
+package foreign
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// An Answer is a route that Go code has a router answer, as its source says it.
+type Answer struct {
+	File   string
+	Line   int
+	Method string // empty for each
+	Path   string
+}
+
+// verbs are what the methods of routers begin with that are for one HTTP method.
+var verbs = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+
+// Answers returns the routes with literal paths that a file hands to the router
+// which it knows by a name, such as r, or s.router. A name that begins with a dot is
+// that of a field of anything. A file that does not parse has none.
+func Answers(name string, src []byte, router string) []Answer {
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, name, src, parser.SkipObjectResolution)
+	if err != nil {
+		return nil
+	}
+	var answers []Answer
+	methods := make(map[ast.Expr]string) // of calls that others are chained to
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		sel, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		if args := literals(call.Args); sel.Sel.Name == "Methods" && len(args) > 0 {
+			methods[sel.X] = args[0] // of gorilla/mux: r.Handle(...).Methods("GET")
+		}
+		if on := expression(sel.X); on != router && !(router[0] == '.' && strings.HasSuffix("."+on, router)) {
+			return true
+		}
+		if method, path, ok := answer(sel.Sel.Name, literals(call.Args)); ok {
+			if method == "" {
+				method = methods[call]
+			}
+			answers = append(answers, Answer{name, fset.Position(call.Pos()).Line, method, path})
+		}
+		return true
+	})
+	return answers
+}
+
+// literals are the strings that arguments begin with.
+func literals(args []ast.Expr) (texts []string) {
+	for _, arg := range args {
+		lit, ok := arg.(*ast.BasicLit)
+		if !ok || lit.Kind != token.STRING {
+			break
+		}
+		text, err := strconv.Unquote(lit.Value)
+		if err != nil {
+			break
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+// answer is the route of a call, by its name and the strings that it begins with.
+func answer(name string, args []string) (method, path string, ok bool) {
+	if len(args) == 0 {
+		return "", "", false
+	}
+	switch name {
+	case "Handle", "HandleFunc", "Method", "MethodFunc", "Add", "Any", "Match":
+		path = args[0]
+		if before, after, found := strings.Cut(path, " "); found { // of net/http
+			method, path = before, strings.TrimSpace(after)
+		} else if len(args) > 1 { // of chi, gin and echo
+			method, path = strings.ToUpper(args[0]), args[1]
+		}
+	default:
+		path, method = args[0], strings.ToUpper(name)
+		ok = slices.Contains(verbs, method)
+		return method, path, ok && strings.HasPrefix(path, "/")
+	}
+	return method, path, strings.HasPrefix(path, "/")
+}
+
+// Clashes reports whether a router that has the answer can't have the route as well:
+// it stops the program, or only ever asks one of the two.
+func (a Answer) Clashes(r Router, method, path string) bool {
+	if r == NetHTTP {
+		one, other := strings.TrimSpace(a.Method+" "+a.Path), strings.TrimSpace(method+" "+path)
+		return accepts(one) && accepts(other) && !accepts(one, other)
+	}
+	return (a.Method == "" || method == "" || a.Method == method) && shape(a.Path) == shape(path)
+}
+
+// accepts reports whether a mux takes all patterns.
+func accepts(patterns ...string) (ok bool) {
+	defer func() { _ = recover() }() // what a mux does not take it panics at
+	mux := http.NewServeMux()
+	for _, p := range patterns {
+		mux.Handle(p, http.NotFoundHandler())
+	}
+	return true
+}
+
+// variable is an element of a path that stands for any.
+var variable = regexp.MustCompile(`\{[^}/]*\}|[:*][^/]*`)
+
+func shape(path string) string { return variable.ReplaceAllString(path, "{}") }
