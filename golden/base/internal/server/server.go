@@ -116,7 +116,8 @@ func New(ctx context.Context, config Config, mux *http.ServeMux, deps Deps) (*Se
 
 // Handler returns what answers the routes of mux, with all that every request
 // gets: an id, a body of at most maxBody bytes, protection from pages of other
-// origins, a line in the log, metrics and a span. Its metrics are registered once: call it once.
+// origins, a line in the log, metrics and a span. What two handlers answer is counted
+// in the same metrics.
 func Handler(mux *http.ServeMux, maxBody int64, deps Deps) http.Handler {
 	return otelhttp.NewHandler(
 		observe(sameOrigin(problems(mux)), maxBody, deps, newMetrics(deps.Metrics)), "http.server",

@@ -21,10 +21,21 @@ import (
 	"example.com/base/internal/setting"
 )
 
+// A Level is that of the log, by its name.
+type Level struct{ slog.Level }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (l *Level) UnmarshalText(text []byte) error {
+	if l.Level.UnmarshalText(text) != nil {
+		return errors.New("must be DEBUG, INFO, WARN or ERROR")
+	}
+	return nil
+}
+
 // Config says what is told of the service, and to whom.
 type Config struct {
 	// LogLevel is the lowest level that is logged: DEBUG, INFO, WARN or ERROR.
-	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"INFO"`
+	LogLevel Level `env:"LOG_LEVEL" envDefault:"INFO"`
 	// LogFormat is "json" or "text".
 	LogFormat string `env:"LOG_FORMAT" envDefault:"text"`
 	// TracesEndpoint is the base URL of an OpenTelemetry collector that takes
@@ -53,7 +64,7 @@ func isURL(s string) bool {
 // NewLogger returns a logger that writes to w, and puts the trace's id on each
 // record that belongs to a sampled one.
 func NewLogger(w io.Writer, config Config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: config.LogLevel}
+	options := &slog.HandlerOptions{Level: config.LogLevel.Level}
 	if config.LogFormat == "json" {
 		options.ReplaceAttr = withUnit
 		return slog.New(traceHandler{slog.NewJSONHandler(w, options)})

@@ -26,8 +26,12 @@ func (a *App) setupHashring(s *settings) start {
 		"or the time to stop is up before the state is handed over"))
 	return func(ctx context.Context) error {
 		shelf := documents.New(hashring.PartitionOf)
+		// What another instance forwards is answered as what comes from outside.
+		handler := server.Handler(a.mux, serverConfig.MaxBodyBytes, server.Deps{
+			Log: a.log, Metrics: a.metrics, Tracing: a.tracing, Outage: a.outage,
+		})
 		var err error
-		if a.hashring, err = hashring.Open(ctx, config, a.mux, a.log, a.metrics); err != nil {
+		if a.hashring, err = hashring.Open(ctx, config, handler, a.log, a.metrics); err != nil {
 			return err
 		}
 		a.hashring.Add("documents", shelf)

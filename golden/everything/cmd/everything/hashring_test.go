@@ -131,7 +131,9 @@ func TestHashringKill(t *testing.T) {
 func TestHashringLeave(t *testing.T) {
 	env := hashringEnv(t)
 	env["HASHRING_QUORUM"] = "1"
-	first := startProcess(t, hashringFirst(env))
+	firstEnv := hashringFirst(env)
+	firstEnv["HASHRING_NAME"] = "first"
+	first := startProcess(t, firstEnv)
 	hashringMembers(t, first.URL, 1)
 	second := startService(t, env)
 	hashringMembers(t, first.URL, 2)
@@ -142,6 +144,11 @@ func TestHashringLeave(t *testing.T) {
 		owners[owner]++
 	}
 	mustEqual(t, "owners", len(owners), 2)
+	_, metrics := get(t, first.URL+"/metrics")
+	want := fmt.Sprintf(`http_request_duration_seconds_count{method="POST",route="POST /documents/{id}/edits",status="200"} %d`, owners["first"])
+	if err := contains(metrics, want); err != nil {
+		t.Errorf("what was forwarded counts where it is answered: %v", err)
+	}
 	if err := second.Stop(); err != nil {
 		t.Error(err)
 	}

@@ -50,7 +50,8 @@ func (l *Log) Follow(p Projection) (run func(context.Context) error) {
 	l.mu.Lock()
 	l.projections = append(l.projections, r)
 	l.mu.Unlock()
-	l.metrics.failures.WithLabelValues(p.Name).Add(0)
+	l.metrics.failures.WithLabelValues(p.Name)
+	l.metrics.handled.WithLabelValues(p.Name)
 	return r.run
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"example.com/everything/internal/httpapi"
 )
 
@@ -126,7 +128,13 @@ func (n *Node) forward(w http.ResponseWriter, r *http.Request, to member) error 
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", to.Peer
 			p.Out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"]
 			p.SetXForwarded()
+			for _, said := range []string{"Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto"} { // before this member
+				if values, ok := p.In.Header[said]; ok {
+					p.Out.Header[said] = values
+				}
+			}
 			p.Out.Host = p.In.Host
+			propagation.TraceContext{}.Inject(p.In.Context(), propagation.HeaderCarrier(p.Out.Header))
 			p.Out.Header.Set("X-Request-Id", httpapi.RequestID(p.In.Context()))
 			p.Out.Header.Set(tokenHeader, n.peers.token)
 		},

@@ -63,7 +63,7 @@ type Node struct {
 }
 
 // Open listens for other members. They are talked to from [Node.Run] on; handler
-// answers what they forward. A ring of one answers at once. What the members keep
+// answers what they forward, with the routes that have [Node.Handler]. A ring of one answers at once. What the members keep
 // is said by [Node.Add].
 func Open(ctx context.Context, config Config, handler http.Handler, log *slog.Logger, registry prometheus.Registerer) (*Node, error) {
 	n := &Node{

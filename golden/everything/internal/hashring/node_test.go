@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
 	"example.com/everything/internal/hashring/documents"
@@ -513,6 +514,34 @@ func TestNothingIsForwardedTwice(t *testing.T) {
 		return
 	}
 	t.Fatal("a owns none of 20 keys")
+}
+
+// The owner is told who asked, how, and within what trace.
+func TestWhatTheOwnerIsTold(t *testing.T) {
+	told := make(chan http.Header, 1)
+	owner := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r.Header }))
+	defer owner.Close()
+	node := startNode(t, testConfig())
+	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
+	ctx := httpapi.WithCall(trace.ContextWithSpanContext(t.Context(), span), &httpapi.Call{ID: "r1"})
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/k", nil)
+	r.Header.Set("X-Forwarded-For", "192.0.2.7")
+	r.Header.Set("X-Forwarded-Proto", "https")
+	if err := node.forward(httptest.NewRecorder(), r, member{Peer: owner.Listener.Addr().String()}); err != nil {
+		t.Fatal(err)
+	}
+	header := <-told
+	for name, want := range map[string]string{
+		"X-Forwarded-For":   "192.0.2.7, 192.0.2.1",
+		"X-Forwarded-Proto": "https",
+		"X-Forwarded-Host":  "example.com",
+		"X-Request-Id":      "r1",
+		"Traceparent":       "00-01000000000000000000000000000000-0200000000000000-01",
+	} {
+		if got := header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
 }
 
 func TestStrangersAreRefused(t *testing.T) {

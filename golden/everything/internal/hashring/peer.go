@@ -27,6 +27,9 @@ const (
 	maxTaking = 4 << 20
 	// maxMessage bounds what is read of a member's answer.
 	maxMessage = 1 << 30
+	// idleTimeout is how long a member keeps a connection to another for the next
+	// request; the other keeps it for longer, so that it never ends under one.
+	idleTimeout = time.Minute
 )
 
 // peers is how members talk to each other: a server of its own that outside
@@ -56,18 +59,19 @@ func openPeers(ctx context.Context, config Config, n *Node, handler http.Handler
 	peers.Handle("POST /.hashring/take", httpapi.Handler(p.taken))
 	peers.Handle("POST /.hashring/drop", httpapi.Handler(p.dropped))
 	peers.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		ctx := context.WithValue(r.Context(), forwardedKey{}, true)
-		handler.ServeHTTP(w, r.WithContext(httpapi.WithCall(ctx, &httpapi.Call{ID: r.Header.Get("X-Request-Id")})))
+		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), forwardedKey{}, true)))
 	})
 	p.server = &http.Server{
 		Handler:           p.authenticated(peers),
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       config.ForwardTimeout,
+		IdleTimeout:       2 * idleTimeout,
 		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
 	}
 	p.transport = &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: time.Second}).DialContext,
 		MaxIdleConnsPerHost:   32,
-		IdleConnTimeout:       time.Minute,
+		IdleConnTimeout:       idleTimeout,
 		ResponseHeaderTimeout: config.ForwardTimeout,
 	}
 	return p, nil

@@ -47,7 +47,7 @@ func TestSpansReachTheCollectorAndTheLog(t *testing.T) {
 func TestLogLevelAndFormat(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	logger := telemetry.NewLogger(&log, telemetry.Config{LogFormat: "text", LogLevel: slog.LevelWarn})
+	logger := telemetry.NewLogger(&log, telemetry.Config{LogFormat: "text", LogLevel: telemetry.Level{Level: slog.LevelWarn}})
 	logger.Info("quiet")
 	logger.Warn("loud")
 	if got := log.String(); strings.Contains(got, "quiet") || !strings.Contains(got, "msg=loud") {

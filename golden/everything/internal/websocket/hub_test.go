@@ -352,8 +352,8 @@ func TestNoUpgrade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _ = resp.Body.Close(); resp.StatusCode != want {
-			t.Errorf("upgrade %q: %s, want %d", header, resp.Status, want)
+		if _ = resp.Body.Close(); resp.StatusCode != want || resp.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("upgrade %q: %s of %s, want a problem of %d", header, resp.Status, resp.Header.Get("Content-Type"), want)
 		}
 	}
 	if got := testutil.ToFloat64(h.metrics.refused.WithLabelValues(refuseHandshake)); got != 1 {

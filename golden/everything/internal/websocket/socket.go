@@ -52,14 +52,17 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, room string, receive
 	}
 	defer h.dismiss(s)
 	// Who may open a socket was decided by allow, by the rule that all routes go by.
-	conn, err := websocket.Accept(&hijacker{ResponseWriter: w, socket: s}, r, &websocket.AcceptOptions{
+	handshake := &hijacker{ResponseWriter: w, socket: s}
+	conn, err := websocket.Accept(handshake, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: true,
 		OnPingReceived:     s.pinged,
 	})
-	if err != nil { // and it has answered
+	if err != nil {
 		h.metrics.refused.WithLabelValues(refuseHandshake).Inc()
-		h.log.DebugContext(r.Context(), "socket: no handshake", "error", err)
-		return nil
+		if handshake.refused == 0 {
+			return err
+		}
+		return errors.Join(httpapi.NewProblem(handshake.refused, "This is not the handshake of a WebSocket (RFC 6455, section 4)."), err)
 	}
 	s.conn = conn
 	s.run(r.Context(), r.URL.Query().Get("resume"))
@@ -84,11 +87,23 @@ func (h *Hub) allow(w http.ResponseWriter, r *http.Request) error {
 }
 
 // A hijacker keeps the connection at hand that the socket is on: its deadlines
-// cost less than a context for each write, and closing it ends everything.
+// cost less than a context for each write, and closing it ends everything. It keeps
+// the status of a refusal, to be answered in the API's words.
 type hijacker struct {
 	http.ResponseWriter
-	socket *socket
+	socket  *socket
+	refused int
 }
+
+func (h *hijacker) WriteHeader(status int) {
+	if status != http.StatusSwitchingProtocols {
+		h.refused = status
+		return
+	}
+	h.ResponseWriter.WriteHeader(status)
+}
+
+func (h *hijacker) Write(p []byte) (int, error) { return len(p), nil } // the words of a refusal
 
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffers, err := http.NewResponseController(h.ResponseWriter).Hijack()

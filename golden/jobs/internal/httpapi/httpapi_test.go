@@ -85,6 +85,7 @@ func TestDecodeJSON(t *testing.T) {
 		"a wrong type":         {"", `{"count":"two"}`, 400, "count: a JSON string can't stand here."},
 		"no time":              {"", `{"at":"soon"}`, 400, "A time in the body is not as in RFC 3339, such as 2030-01-31T12:00:00Z."},
 		"no object":            {"", `[]`, 400, "A JSON array can't stand here."},
+		"null":                 {"", ` null `, 400, "A JSON null can't stand here."},
 		"no JSON":              {"", `{item}`, 400, "The body is no JSON: invalid character 'i' looking for beginning of object key string, at byte 2."},
 		"nothing":              {"", ``, 400, "The body is empty; send a JSON value."},
 		"no UTF-8":             {"", `{"item":"` + "\xff" + `"}`, 400, "The body is not UTF-8."},

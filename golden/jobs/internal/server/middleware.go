@@ -100,8 +100,18 @@ func newMetrics(registry prometheus.Registerer) metrics {
 			Help: "Requests that are being answered, streams included.",
 		}),
 	}
-	registry.MustRegister(m.requests, m.inFlight)
-	return m
+	return metrics{registered(registry, m.requests), registered(registry, m.inFlight)}
+}
+
+// registered returns the collector, or the one that stands in its place already.
+func registered[C prometheus.Collector](registry prometheus.Registerer, c C) C {
+	var already prometheus.AlreadyRegisteredError
+	if err := registry.Register(c); errors.As(err, &already) {
+		return already.ExistingCollector.(C)
+	} else if err != nil {
+		panic(err) // two different metrics of one name
+	}
+	return c
 }
 
 // observe gives each request an id and a limit to its body, answers a panic with

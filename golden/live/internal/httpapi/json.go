@@ -32,6 +32,9 @@ func DecodeJSON[T any](r *http.Request) (T, error) {
 	if !utf8.Valid(body) { // encoding/json would store another text in its place
 		return v, NewProblem(http.StatusBadRequest, "The body is not UTF-8.")
 	}
+	if string(bytes.TrimSpace(body)) == "null" { // would leave v as it is
+		return v, NewProblem(http.StatusBadRequest, "A JSON null can't stand here.")
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&v); err != nil {
