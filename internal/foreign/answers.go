@@ -45,7 +45,7 @@ func Answers(name string, src []byte, router string) []Answer {
 		if args := literals(call.Args); sel.Sel.Name == "Methods" && len(args) > 0 {
 			methods[sel.X] = args[0] // of gorilla/mux: r.Handle(...).Methods("GET")
 		}
-		if on := expression(sel.X); on != router && !(router[0] == '.' && strings.HasSuffix("."+on, router)) {
+		if on := expression(sel.X); on != router && (router[0] != '.' || !strings.HasSuffix("."+on, router)) {
 			return true
 		}
 		if method, path, ok := answer(sel.Sel.Name, literals(call.Args)); ok {

@@ -178,7 +178,7 @@ func (t *target) hands(stmt ast.Stmt) bool {
 // struct that holds it, counts as the router.
 func (t *target) settle() {
 	end := t.at + 1
-	for end < len(t.in) && !t.serves(t.in[end]) && !(t.router == Gorilla && t.catches(t.in[end])) {
+	for end < len(t.in) && !t.serves(t.in[end]) && (t.router != Gorilla || !t.catches(t.in[end])) {
 		end++
 	}
 	for i := t.at + 1; i < end; i++ {
