@@ -34,19 +34,20 @@ func (a *app) bears(d *draft, o *changeOptions, asked bool) error {
 	default:
 		a.notef("%s, which is taken out", few(d.needed))
 	}
-	switch {
-	case len(d.broken) == 0:
-	case o.conflicts == "" && !asked:
-		return &bearError{few(d.broken) + ": with your own code this does not type-check any more: nothing was written; change yours first, or say --conflicts=theirs and mend it afterwards"}
-	default:
-		a.notef("%s: with your own code this does not type-check any more: mend it afterwards", few(d.broken))
-	}
-	switch {
-	case len(d.clashes) == 0:
-	case o.conflicts == "" && !asked:
-		return &bearError{few(d.clashes) + ": the service would not start: nothing was written; give yours another path first, or say --conflicts=theirs and mend it afterwards"}
-	default:
-		a.notef("%s: the service does not start with both: mend it afterwards", few(d.clashes))
+	for _, x := range []struct {
+		found      []string
+		why, first string
+	}{
+		{d.broken, "with your own code this does not type-check any more", "change yours first"},
+		{d.clashes, "the service does not start with both", "give yours another path first"},
+	} {
+		switch {
+		case len(x.found) == 0:
+		case o.conflicts == "" && !asked:
+			return &bearError{few(x.found) + ": " + x.why + ": nothing was written; " + x.first + ", or say --conflicts=theirs and mend it afterwards"}
+		default:
+			a.notef("%s: %s: mend it afterwards", few(x.found), x.why)
+		}
 	}
 	return nil
 }

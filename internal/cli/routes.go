@@ -15,45 +15,42 @@ import (
 // checkRoutes notes the routes of the owner's that clash with some that are to come:
 // the service would not start with both.
 func (d *draft) checkRoutes() {
-	dir := "cmd/" + d.want.Name
-	var theirs, come []foreign.Answer
-	for _, step := range d.plan.Steps {
-		if path.Dir(step.Path) != dir || path.Ext(step.Path) != ".go" || strings.HasSuffix(step.Path, "_test.go") {
-			continue
-		}
-		was, next := d.base[step.Path].Data, d.next[step.Path].Data
-		if step.Action != plan.Keep {
-			come = append(come, moreAnswers(step.Path, was, next)...)
-		}
-		if step.Work != nil && len(was) > 0 && step.Action != plan.Update {
-			theirs = append(theirs, moreAnswers(step.Path, was, step.Work.Data)...)
-		}
-	}
-	if len(come) == 0 {
+	theirs := d.ownAnswers()
+	if len(theirs) == 0 {
 		return
 	}
-	entries, err := os.ReadDir(filepath.Join(d.root, filepath.FromSlash(dir)))
-	if err != nil {
-		return // there is none yet
-	}
-	for _, e := range entries {
-		name := path.Join(dir, e.Name())
-		_, written := d.base[name]
-		_, comes := d.next[name]
-		if written || comes || path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") || !e.Type().IsRegular() {
+	for _, step := range d.plan.Steps {
+		if step.Action == plan.Keep || !d.answers(step.Path) {
 			continue
 		}
-		if src, err := os.ReadFile(filepath.Join(d.root, filepath.FromSlash(name))); err == nil { //nolint:gosec // a regular file of the service
-			theirs = append(theirs, foreign.Answers(name, src, ".mux")...)
-		}
-	}
-	for _, a := range theirs {
-		for _, c := range come {
-			if a.Clashes(foreign.NetHTTP, c.Method, c.Path) {
-				d.clashes = append(d.clashes, clash(a, c.Method, c.Path))
+		for _, come := range moreAnswers(step.Path, d.base[step.Path].Data, d.next[step.Path].Data) {
+			for _, a := range theirs {
+				if a.Clashes(foreign.NetHTTP, come.Method, come.Path) {
+					d.clashes = append(d.clashes, clash(a, come.Method, come.Path))
+				}
 			}
 		}
 	}
+}
+
+// answers reports whether a file is one of those that mount routes.
+func (d *draft) answers(name string) bool {
+	return path.Dir(name) == "cmd/"+d.want.Name && path.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go")
+}
+
+// ownAnswers are the routes in files of the owner's, and in what was added to others.
+func (d *draft) ownAnswers() (answers []foreign.Answer) {
+	for _, step := range d.plan.Steps {
+		if was, ok := d.base[step.Path]; ok && step.Work != nil && !step.Work.Equal(was) && d.answers(step.Path) {
+			answers = append(answers, moreAnswers(step.Path, was.Data, step.Work.Data)...)
+		}
+	}
+	for _, name := range d.ownIn("cmd/" + d.want.Name) {
+		if src, err := os.ReadFile(filepath.Join(d.root, filepath.FromSlash(name))); err == nil && d.answers(name) { //nolint:gosec // a regular file of the service
+			answers = append(answers, foreign.Answers(name, src, ".mux")...)
+		}
+	}
+	return answers
 }
 
 // moreAnswers are the routes of a file that it does not have in another version.

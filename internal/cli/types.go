@@ -98,7 +98,7 @@ func touched(d *draft, merged []string) []string {
 		}
 	}
 	for dir := range changed {
-		dirs[dir] = dirs[dir] || d.ownIn(dir)
+		dirs[dir] = dirs[dir] || len(d.ownIn(dir)) > 0
 	}
 	for dir, importers := range d.importers {
 		for _, importer := range importers {
@@ -109,15 +109,21 @@ func touched(d *draft, merged []string) []string {
 	return slices.Sorted(maps.Keys(dirs))
 }
 
-// ownIn reports whether a folder has a Go file of the owner's.
-func (d *draft) ownIn(dir string) bool {
+// ownIn returns the Go files of the owner's in a folder.
+func (d *draft) ownIn(dir string) (names []string) {
 	entries, err := os.ReadDir(filepath.Join(d.root, filepath.FromSlash(dir)))
-	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+	if err != nil {
+		return nil // it is not there
+	}
+	for _, e := range entries {
 		name := path.Join(dir, e.Name())
 		_, written := d.base[name]
 		_, comes := d.next[name]
-		return path.Ext(name) == ".go" && e.Type().IsRegular() && !written && !comes
-	})
+		if path.Ext(name) == ".go" && e.Type().IsRegular() && !written && !comes {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // goMerges are the paths of the Go files that the plan merges by itself.

@@ -108,7 +108,7 @@ func (a Answer) Clashes(r Router, method, path string) bool {
 
 // accepts reports whether a mux takes all patterns.
 func accepts(patterns ...string) (ok bool) {
-	defer func() { _ = recover() }() // what a mux does not take it panics at
+	defer func() { ok = recover() == nil }() // what a mux does not take it panics at
 	mux := http.NewServeMux()
 	for _, p := range patterns {
 		mux.Handle(p, http.NotFoundHandler())

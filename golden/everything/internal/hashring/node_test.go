@@ -456,7 +456,9 @@ func TestAMemberThatBeginsAgainIsTaken(t *testing.T) {
 	if err := killed.Close(t.Context()); err != nil { // and says nothing
 		t.Fatal(err)
 	}
-	_ = killed.stop() // what it listened on is closed
+	if err := killed.stop(); err != nil { // what it listened on is closed
+		t.Fatal(err)
+	}
 	again := startNode(t, config)
 	settle(t, []*testNode{nodes[0], again})
 	if have := nodes[0].view.Load().members["again"].ID; have != again.id || have == killed.id {
