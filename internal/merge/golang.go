@@ -113,6 +113,9 @@ func (v versions) mergeLists(labels Labels) (Result, bool) {
 		if ours == nil || theirs == nil {
 			continue
 		}
+		if (ours.oneLine || theirs.oneLine) && (sameItems(base, ours) || sameItems(base, theirs) || sameItems(ours, theirs)) {
+			continue // they merge as lines, and stay on one
+		}
 		var items []item
 		var ok bool
 		switch {
@@ -132,6 +135,10 @@ func (v versions) mergeLists(labels Labels) (Result, bool) {
 	}
 	r := newMerge3(v[0].replace(done), v[1].replace(done), v[2].replace(done)).render(labels)
 	return r, true
+}
+
+func sameItems(x, y *list) bool {
+	return slices.EqualFunc(x.items, y.items, func(x, y item) bool { return x.norm == y.norm })
 }
 
 func noMerge(_, _, _ *item) (string, bool) { return "", false }

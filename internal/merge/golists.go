@@ -9,11 +9,13 @@ import (
 	"strings"
 )
 
-// A list is a stretch of a file that holds elements, each on lines of its own.
+// A list is a stretch of a file that holds elements, each on lines of its own or
+// all on one.
 type list struct {
 	from, to int // offsets: behind the opening bracket, start of the closing one's line
 	items    []item
 	ordered  bool // a slice or an array: its order means something
+	oneLine  bool // the elements stand on the line of the brackets
 	// around is what must stand before and behind the items where the file has
 	// no brackets yet.
 	around [2]string
@@ -174,7 +176,8 @@ func (f *goFile) elemRest(e ast.Expr) string {
 	return strings.Join(rest, ", ")
 }
 
-// add adds a list if its elements stand on lines of their own.
+// add adds a list if its elements stand on lines of their own, or are a literal's
+// on one line.
 func (f *goFile) add(name string, opening, closing token.Pos, elems []elem) {
 	if !opening.IsValid() || f.lists[name] != nil {
 		return
@@ -186,6 +189,9 @@ func (f *goFile) add(name string, opening, closing token.Pos, elems []elem) {
 	}
 	inside := f.src[l.from:l.to]
 	if inside[0] != '\n' {
+		if l.items, l.oneLine = f.onOneLine(l, elems); l.oneLine {
+			f.lists[name] = l
+		}
 		return
 	}
 	l.to = l.from + bytes.LastIndexByte(inside, '\n') + 1
@@ -243,6 +249,32 @@ func (f *goFile) items(from, to int, elems []elem) ([]item, bool) {
 	if len(elems) > 0 {
 		return nil, false
 	}
+	return known(items)
+}
+
+// onOneLine returns the elements of a literal that stands on one line, each as an
+// item with a line of its own, and false where there is more there than elements.
+func (f *goFile) onOneLine(l *list, elems []elem) ([]item, bool) {
+	var items []item
+	at := l.from
+	for _, e := range elems {
+		expr, ok := e.node.(ast.Expr)
+		if !ok || len(bytes.Trim(f.src[at:f.offset(expr.Pos())], ", ")) > 0 {
+			return nil, false
+		}
+		at = f.offset(expr.End())
+		body := "\t" + f.text(expr) + ",\n"
+		items = append(items, item{key: e.key, body: body, norm: normalize(body), rest: e.rest})
+	}
+	if len(bytes.Trim(f.src[at:l.to], ", ")) > 0 {
+		return nil, false
+	}
+	return known(items)
+}
+
+// known returns the items with keys that tell them apart, and false where nothing
+// does.
+func known(items []item) ([]item, bool) {
 	if !distinct(items) {
 		for i := range items {
 			items[i].key = items[i].norm
