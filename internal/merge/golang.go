@@ -14,8 +14,8 @@ import (
 // with the lists in it (imports, the fields of a struct, the elements of a
 // literal) merged as lists beforehand.
 //
-// If the inputs parse, so does a clean result, and it declares nothing twice.
-// If the sides are gofmt-clean, so is the result.
+// If the sides parse, so does a clean result, and it declares nothing twice. If they
+// are gofmt-clean, so is the result. A base that does not parse has no lists.
 func mergeGo(base, ours, theirs []byte, labels Labels) Result {
 	lines := newMerge3(base, ours, theirs)
 	byLines := lines.render(labels)
@@ -25,7 +25,7 @@ func mergeGo(base, ours, theirs []byte, labels Labels) Result {
 		}
 	}
 	all := versions{parseGo(base), parseGo(ours), parseGo(theirs)}
-	if all[0] == nil || all[1] == nil || all[2] == nil {
+	if all[1] == nil || all[2] == nil {
 		return byLines // nothing to hold the result against
 	}
 	var broken *Conflict
@@ -101,7 +101,7 @@ func gofmtClean(src []byte) bool {
 // three, and merges what is around them by lines. It reports whether there was
 // such a list; the sides must be gofmt-clean, because their lines are moved.
 func (v versions) mergeLists(labels Labels) (Result, bool) {
-	if !gofmtClean(v[1].src) || !gofmtClean(v[2].src) {
+	if v[0] == nil || !gofmtClean(v[1].src) || !gofmtClean(v[2].src) {
 		return Result{}, false
 	}
 	for _, f := range v {

@@ -15,21 +15,23 @@ import (
 
 // mergeGoMod merges a go.mod by its statements and keeps the owner's comments,
 // blocks and order. Where both sides set a version, the higher one wins. What
-// it can't decide by statements is merged by lines.
+// it can't decide by statements is merged by lines, and so is what has a base that
+// does not parse.
 func mergeGoMod(base, ours, theirs []byte, labels Labels) Result {
 	byLines := newMerge3(base, ours, theirs).render(labels)
 	var mods [3]*modfile.File
 	for i, data := range [][]byte{base, ours, theirs} {
 		f, err := modfile.Parse("go.mod", data, nil)
-		if err != nil {
-			return byLines
+		if err != nil && i > 0 {
+			return byLines // nothing to hold the result against
 		}
 		mods[i] = f
 	}
 	m := modMerge{base: mods[0], ours: mods[1], theirs: mods[2]}
-	data, err := m.merge()
-	if err == nil {
-		return Result{Data: data, Notes: m.notes}
+	if m.base != nil {
+		if data, err := m.merge(); err == nil {
+			return Result{Data: data, Notes: m.notes}
+		}
 	}
 	if byLines.Clean() {
 		if _, err := modfile.Parse("go.mod", byLines.Data, nil); err != nil {
