@@ -128,11 +128,32 @@ func (t letterTable) dieAgain(ctx context.Context, key int64, cause, stack strin
 	return err
 }
 
-const purgeSQL = `
-	DELETE FROM dead_letters
-	WHERE state = 'dead' AND died_at < $1 OR state IN ('done', 'discarded') AND died_at < $2`
+const strandedSQL = `
+	SELECT id, consumer FROM dead_letters
+	WHERE state = 'requeued' AND NOT EXISTS (
+		SELECT FROM river_job
+		WHERE kind = 'dlq_redelivery' AND args ->> 'letter' = dead_letters.id::text
+			AND state IN ('available', 'pending', 'retryable', 'running', 'scheduled'))
+	LIMIT $1`
 
-func (t letterTable) purge(ctx context.Context, dead, dealtWith time.Time) error {
-	_, err := t.db.Exec(ctx, purgeSQL, dead.UnixMicro(), dealtWith.UnixMicro())
-	return err
+func (t letterTable) stranded(ctx context.Context, limit int) ([]streamLetter, error) {
+	rows, err := t.db.Query(ctx, strandedSQL, limit)
+	if err != nil {
+		return nil, fmt.Errorf("stranded letters: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (l streamLetter, err error) {
+		err = row.Scan(&l.key, &l.group)
+		return l, err
+	})
+}
+
+const purgeSQL = `
+	DELETE FROM dead_letters WHERE id IN (
+		SELECT id FROM dead_letters
+		WHERE state = 'dead' AND died_at < $1 OR state IN ('done', 'discarded') AND died_at < $2
+		LIMIT $3)`
+
+func (t letterTable) purge(ctx context.Context, dead, dealtWith time.Time, limit int) (int, error) {
+	tag, err := t.db.Exec(ctx, purgeSQL, dead.UnixMicro(), dealtWith.UnixMicro(), limit)
+	return int(tag.RowsAffected()), err
 }
