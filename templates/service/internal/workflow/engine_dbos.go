@@ -123,7 +123,7 @@ func (e *dbosEngine) carry(ctx dbos.Context, order Order) (Outcome, error) {
 	}
 	_, err = dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
 		return true, e.gated(ctx, func() error { return e.steps.End(ctx, order, outcome, reason) })
-	}, e.options(Finish)...)
+	}, e.options(ctx, Finish)...)
 	return outcome, err
 }
 
@@ -185,13 +185,15 @@ func (e *dbosEngine) step(ctx dbos.Context, step Step, order Order) (dbosFailure
 			return dbosFailure{Reason: fmt.Sprintf("gave up after %d attempts: %v", attempt, err), GaveUp: true}, nil
 		}
 		return dbosFailure{}, err
-	}, e.options(step)...)
+	}, e.options(ctx, step)...)
 }
 
-func (e *dbosEngine) options(step Step) []dbos.StepOption {
+func (e *dbosEngine) options(ctx context.Context, step Step) []dbos.StepOption {
 	return []dbos.StepOption{
 		dbos.WithStepName(string(step)), dbos.WithStepMaxRetries(e.attempts.of(step)),
 		dbos.WithStepBaseInterval(firstWait), dbos.WithStepMaxInterval(longestWait),
+		// An order that waits while the engine stops did not fail.
+		dbos.WithStepRetryPredicate(func(error) bool { return ctx.Err() == nil }),
 	}
 }
 
