@@ -27,7 +27,9 @@
 // # What survives
 //
 // A process killed at any moment leaves a repository that Recover brings to
-// exactly before or exactly after.
+// exactly before or exactly after. A file that someone edited in between stays as
+// it is; what stood there before the change may stand nowhere else, and comes to
+// stand beside it, as NAME.scaffold-old.
 //
 // A loss of power is another matter, and syncing each file would cost more than
 // all else together. What takes the place of an owner's file is synced before

@@ -32,8 +32,12 @@ func change(ctx context.Context, f fsys, command string, changes []Change) error
 		return withdraw(f, made, err)
 	}
 	if err := commit(f, steps, j); err != nil {
-		if _, uerr := undo(f, j); uerr != nil {
+		out, uerr := undo(f, j)
+		if uerr != nil {
 			return fmt.Errorf("%w; undoing it failed too (%w): run any scaffold command here to undo the rest", err, uerr)
+		}
+		if said := out.saved(); said != "" {
+			err = fmt.Errorf("%w%s", err, said)
 		}
 		return withdraw(f, made, err)
 	}

@@ -7,24 +7,23 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// What someone edited between the kill and the recovery stays, and is told.
-func TestEditAfterKill(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
+// killedThenEdited is a service in which a change of every kind was killed before
+// its end, and whose files someone edited then. It returns what is to stand there
+// after a recovery, and its outcome.
+func killedThenEdited(t *testing.T, dir string) (map[string]string, Outcome) {
+	t.Helper()
 	owner(t, dir)
-	before := snapshot(t, dir)
+	want := snapshot(t, dir)
 	dead := survive(func() {
 		a := applier{hook: func(op, name string, after bool) error {
-			if after && op == "rename" && name == doneDir {
-				panic("too late")
-			}
-			if after && op == "rename" && name == "scripts/run" { // the last
+			if after && op == "rename" && name == "scripts/new" { // the last but one
 				panic(killed{})
 			}
 			return nil
@@ -38,25 +37,100 @@ func TestEditAfterKill(t *testing.T) {
 	put(t, dir, "internal/dlq/dlq.go", "package dlq // mine\n", 0o644)
 	put(t, dir, "internal/dlq/more.go", "package dlq\n", 0o644)
 	put(t, dir, "internal/old/old.go", "package old // mine\n", 0o644)
+	put(t, dir, "scripts/run", "#!/bin/sh\necho mine\n", 0o644)
 	if err := os.Remove(filepath.Join(dir, "go.mod")); err != nil {
 		t.Fatal(err)
 	}
-	out, err := Recover(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept := []string{"cmd/orders/app.go", "internal/dlq/dlq.go", "internal/old/old.go"}
-	if diff := cmp.Diff(Outcome{State: Undone, Kept: kept}, out); diff != "" {
-		t.Errorf("outcome (-want +got):\n%s", diff)
-	}
-	want := before
 	want["cmd/orders/app.go"] = "-rw-r--r-- package main // mine\n"
+	want["cmd/orders/app.go.scaffold-old"] = "-rw-r--r-- package main // 1\n"
 	want["internal/dlq"] = "drwxr-xr-x "
 	want["internal/dlq/dlq.go"] = "-rw-r--r-- package dlq // mine\n"
 	want["internal/dlq/more.go"] = "-rw-r--r-- package dlq\n"
 	want["internal/old/old.go"] = "-rw-r--r-- package old // mine\n"
+	want["internal/old/old.go.scaffold-old"] = "-rw-r--r-- package old\n"
+	want["scripts/run"] = "-rw-r--r-- #!/bin/sh\necho mine\n"
+	return want, Outcome{
+		State: Undone,
+		Kept:  []string{"cmd/orders/app.go", "internal/dlq/dlq.go", "internal/old/old.go", "scripts/run"},
+		Saved: []string{"cmd/orders/app.go.scaffold-old", "internal/old/old.go.scaffold-old"},
+	}
+}
+
+// What someone edited between the kill and the recovery stays, and so does what
+// stood there before the command. Both are told.
+func TestEditAfterKill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	want, outcome := killedThenEdited(t, dir)
+	out, err := Recover(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(outcome, out); diff != "" {
+		t.Errorf("outcome (-want +got):\n%s", diff)
+	}
+	for _, p := range slices.Concat(outcome.Kept, outcome.Saved) {
+		if !strings.Contains(out.String(), p) {
+			t.Errorf("%s is not named: %s", p, out)
+		}
+	}
 	if diff := cmp.Diff(want, snapshot(t, dir)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// It does so, too, where a recovery is killed after any of its calls, and where the
+// name beside a file is taken.
+func TestEditAfterKillRecoveryKilled(t *testing.T) {
+	t.Parallel()
+	for n := 1; ; n++ {
+		dir := t.TempDir()
+		want, outcome := killedThenEdited(t, dir)
+		put(t, dir, "internal/old/old.go.scaffold-old", "taken\n", 0o644)
+		want["internal/old/old.go.scaffold-old"] = "-rw-r--r-- taken\n"
+		want["internal/old/old.go.scaffold-old-2"] = "-rw-r--r-- package old\n"
+		outcome.Saved[1] += "-2"
+		dead := survive(func() { _, _ = applier{hook: killAt(n)}.recover(t.Context(), dir) })
+		out, err := Recover(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Once the journal is gone, all has been done.
+		if diff := cmp.Diff(outcome, out); diff != "" && (n == 1 || len(out.Kept) > 0) {
+			t.Errorf("killed after call %d: outcome (-want +got):\n%s", n, diff)
+		}
+		if diff := cmp.Diff(want, snapshot(t, dir)); diff != "" {
+			t.Fatalf("killed after call %d (-want +got):\n%s", n, diff)
+		}
+		if !dead {
+			return
+		}
+	}
+}
+
+// Nothing is written through a link that someone made in between.
+func TestLinkAfterKill(t *testing.T) {
+	t.Parallel()
+	top := t.TempDir()
+	dir := filepath.Join(top, "repo")
+	killedThenEdited(t, dir)
+	for _, err := range []error{
+		os.RemoveAll(filepath.Join(dir, "internal/old")),
+		os.Mkdir(filepath.Join(top, "out"), 0o755),
+		os.Symlink("../../out", filepath.Join(dir, "internal/old")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		_, err := Recover(t.Context(), dir)
+		if err == nil || !strings.Contains(err.Error(), "what stood there before is in .scaffold/stage/") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %v", err)
+		}
+	}
+	if names, err := os.ReadDir(filepath.Join(top, "out")); err != nil || len(names) > 0 {
+		t.Errorf("written through the link: %v, %v", names, err)
 	}
 }
 

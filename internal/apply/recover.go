@@ -45,6 +45,9 @@ type Outcome struct {
 	// Kept are the files that someone changed after the interruption. They are
 	// as they were found.
 	Kept []string
+	// Saved are files beside some of those, with what stood there before the
+	// command: it may stand nowhere else.
+	Saved []string
 }
 
 // String is one line for the user, "" if there is nothing to tell.
@@ -53,11 +56,19 @@ func (o Outcome) String() string {
 	case o.State == Finished:
 		return "an earlier command was interrupted after its last change: the change is complete"
 	case o.State == Undone && len(o.Kept) > 0:
-		return "an earlier command was interrupted and has been undone, but for files that were edited since: " + strings.Join(o.Kept, ", ")
+		return "an earlier command was interrupted and has been undone, but for files that were edited since: " + strings.Join(o.Kept, ", ") + o.saved()
 	case o.State == Undone:
 		return "an earlier command was interrupted and has been undone: the files are as they were before it"
 	}
 	return ""
+}
+
+// saved says where what stood in some files' place is, or nothing.
+func (o Outcome) saved() string {
+	if len(o.Saved) == 0 {
+		return ""
+	}
+	return "; what stood there before it is in " + strings.Join(o.Saved, ", ") + ": take from it what you need, then delete it"
 }
 
 // Recover brings the directory root, which need not exist, to a whole state if a
@@ -174,14 +185,14 @@ func recoverStage(f fsys) (out Outcome, err error) {
 		}
 		out.State = Finished
 	}
-	var kept []string
+	undone := Outcome{State: Undone}
 	if found.stage {
 		j, err := readJournal(f, stageDir)
 		if err != nil {
 			return out, err
 		}
 		if j != nil {
-			if kept, err = undo(f, j); err != nil {
+			if undone, err = undo(f, j); err != nil {
 				return out, fmt.Errorf("an interrupted change could not be undone: %w", err)
 			}
 		}
@@ -192,7 +203,7 @@ func recoverStage(f fsys) (out Outcome, err error) {
 		}
 	}
 	if found.stage {
-		out = Outcome{State: Undone, Kept: kept}
+		out = undone
 	}
 	return out, nil
 }
@@ -269,25 +280,76 @@ func exists(f fsys, p string) (bool, error) {
 }
 
 // undo walks the journal backwards. It can be ended at any point and begun
-// again: each file that it finds as it was before is done. It returns the files
-// that are neither as before nor as after, which it leaves alone.
-func undo(f fsys, j *journal) (kept []string, err error) {
+// again: each file that it finds as it was before is done. Files that are neither
+// as before nor as after it leaves alone, with what was there before beside them.
+func undo(f fsys, j *journal) (Outcome, error) {
+	out := Outcome{State: Undone}
 	for i, e := range slices.Backward(j.Changes) {
 		ok, err := undoOne(f, j, i, e)
-		if err != nil {
-			return kept, failed(e.Path, err)
+		if err == nil && !ok {
+			out.Kept = append(out.Kept, e.Path)
+			err = out.save(f, i, e)
 		}
-		if !ok {
-			kept = append(kept, e.Path)
+		if err != nil {
+			return out, failed(e.Path, err)
 		}
 	}
 	for _, p := range slices.Backward(j.Made) {
 		if err := removeEmpty(f, p); err != nil {
-			return kept, err
+			return out, err
 		}
 	}
-	slices.Sort(kept)
-	return kept, nil
+	slices.Sort(out.Kept)
+	slices.Sort(out.Saved)
+	return out, nil
+}
+
+// save moves what the change had replaced or deleted out of the stage, which goes,
+// and beside what someone put in its place meanwhile. Of the record, git has all.
+func (o *Outcome) save(f fsys, i int, e entry) error {
+	if e.Before == "" || strings.HasPrefix(e.Path, ownDir+"/") {
+		return nil
+	}
+	if e.After != "" { // while the new file is still there, the old one was not touched
+		if waits, err := exists(f, newFile(i)); err != nil || waits {
+			return err
+		}
+	}
+	old, err := kindOf(f, oldFile(i))
+	if err != nil {
+		return err
+	}
+	if dir, err := kindOf(f, parent(e.Path)); err != nil || dir != directoryKind {
+		if err == nil && old == fileKind {
+			err = fmt.Errorf("what stood there before is in %s; take from it what you need, then delete %s", oldFile(i), stageDir)
+		}
+		return err
+	}
+	for n := 1; ; n++ {
+		to := savedName(e.Path, n)
+		there, err := standing(f, to)
+		switch {
+		case err != nil:
+			return err
+		case there == e.Before: // by a recovery that was interrupted itself
+			o.Saved = append(o.Saved, to)
+			return nil
+		case there != "":
+			continue
+		case old != fileKind:
+			return nil
+		}
+		o.Saved = append(o.Saved, to)
+		return f.rename(oldFile(i), to)
+	}
+}
+
+// savedName is the n-th name beside p for what stood there.
+func savedName(p string, n int) string {
+	if n == 1 {
+		return p + ".scaffold-old"
+	}
+	return p + ".scaffold-old-" + strconv.Itoa(n)
 }
 
 func undoOne(f fsys, j *journal, i int, e entry) (ok bool, err error) {
