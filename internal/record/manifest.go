@@ -14,6 +14,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -70,6 +71,9 @@ type document struct {
 }
 
 func parse(file string, data []byte) (*document, error) {
+	if err := checkText(file, data); err != nil {
+		return nil, err
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc yaml.Node
 	if err := dec.Decode(&doc); err != nil {
@@ -94,6 +98,22 @@ func parse(file string, data []byte) (*document, error) {
 		return nil, err
 	}
 	return d, d.values()
+}
+
+// checkText reports what YAML takes for the end of a line, and an editor does not, and
+// text in UTF-16, which YAML takes, too: places would be counted in two ways.
+func checkText(file string, data []byte) error {
+	lines := bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
+	for i, line := range bytes.Split(lines, []byte("\n")) {
+		if !utf8.Valid(line) {
+			return fmt.Errorf("%s:%d: is not UTF-8 (save the file as that, or take it back from git)", file, i+1)
+		}
+		if at := bytes.IndexAny(line, "\r\u0085\u2028\u2029"); at >= 0 {
+			r, _ := utf8.DecodeRune(line[at:])
+			return fmt.Errorf("%s:%d: %U ends a line in YAML and nowhere else (end lines in LF or CRLF, or take the file back from git)", file, i+1, r)
+		}
+	}
+	return nil
 }
 
 func (d *document) errorf(n *yaml.Node, format string, args ...any) error {

@@ -88,6 +88,12 @@ func TestParseRefuses(t *testing.T) {
 		{"a list", example, "- a\n", `scaffold.yaml:1: is not a list of`},
 		{"flow", example, "{name: a}\n", `scaffold.yaml:1: is not a list of`},
 		{"empty", example, "", `scaffold.yaml:1: is empty`},
+		{"lines that end in CR", example, strings.ReplaceAll(example, "\n", "\r"), `scaffold.yaml:1: U+000D ends a line in YAML and nowhere else`},
+		{"CR before CRLF", "  - dlq\n", "  - dlq\r\r\n", `scaffold.yaml:8: U+000D ends a line`},
+		{"NEL", "  - dlq\n", "  - dlq\u0085", `scaffold.yaml:8: U+0085 ends a line`},
+		{"line separator", "# What was", "#\u2028What was", `scaffold.yaml:11: U+2028 ends a line`},
+		{"paragraph separator", "sqlite\n", "sqlite\u2029", `scaffold.yaml:13: U+2029 ends a line`},
+		{"UTF-16", example, "\xfe\xff\x00n\x00a", `scaffold.yaml:1: is not UTF-8`},
 		{"comments only", example, "# nothing\n", `scaffold.yaml:1: is empty`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -262,6 +268,9 @@ func TestUpdateProperties(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(example))
 	f.Add([]byte("name: \"a\\\nb\"\n"))
+	f.Add([]byte(strings.ReplaceAll(example, "\n", "\r")))
+	f.Add([]byte(strings.ReplaceAll(example, "\n", "\r\n")))
+	f.Add([]byte("\xfe\xff\x00#\x0a\x0a\x00\n\x00n\x00a\x00m\x00e\x00:\x00 \x00o\x00\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := Parse(ManifestFile, data)
 		if err != nil {
