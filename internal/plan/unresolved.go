@@ -12,38 +12,49 @@ import (
 // written count always. Those of others count where a merge is due that would take
 // them for the owner's own lines, and not in plain text, which may speak of them.
 func (s Step) Unresolved() int {
-	if s.Base == nil || s.Work == nil || same(s.Base, s.Work) || marked(s.Base, opener, closer) != 0 {
+	if s.Base == nil || s.Work == nil || same(s.Base, s.Work) || marked(s.Base, "", "") != 0 {
 		return 0
 	}
-	if own := marked(s.Work, "<<<<<<< "+labels.Ours, ">>>>>>> "+labels.Theirs); own > 0 {
+	if own := marked(s.Work, labels.Ours, labels.Theirs); own > 0 {
 		return own
 	}
 	if s.Next == nil || same(s.Base, s.Next) || KindOf(s.Path) == merge.Text {
 		return 0
 	}
-	return marked(s.Work, opener, closer)
+	return marked(s.Work, "", "")
 }
 
-// How the markers of a conflict begin, as git and scaffold write them.
-const (
-	opener = "<<<<<<< "
-	closer = ">>>>>>> "
-)
-
-// marked is the line of the first whole conflict in a file, or 0.
-func marked(f *tree.File, open, end string) int {
-	opened, parted, n := 0, false, 0
+// marked is the line of the first whole conflict in a file, or 0. The labels are
+// what its first and last marker begin with, behind a space.
+func marked(f *tree.File, ours, theirs string) int {
+	opened, width, parted, n := 0, 0, false, 0
 	for line := range bytes.Lines(f.Data) {
 		n++
 		line = bytes.TrimRight(line, "\r\n")
-		switch {
-		case bytes.HasPrefix(line, []byte(open)):
-			opened, parted = n, false
-		case opened > 0 && string(line) == "=======":
+		switch run := markerWidth(line); {
+		case run == 0:
+		case bytes.HasPrefix(line[run:], []byte(" "+ours)) && line[0] == '<':
+			opened, width, parted = n, run, false
+		case run != width:
+		case line[0] == '=' && len(line) == run:
 			parted = true
-		case parted && bytes.HasPrefix(line, []byte(end)):
+		case parted && line[0] == '>' && bytes.HasPrefix(line[run:], []byte(" "+theirs)):
 			return opened
 		}
 	}
 	return 0
+}
+
+// markerWidth is the length of the marker that a line begins with, or 0. Markers are
+// as wide as they must be, so that no other line looks like one.
+func markerWidth(line []byte) int {
+	const least = 7
+	if len(line) < least || !bytes.ContainsAny(line[:1], "<=>") {
+		return 0
+	}
+	run := len(line) - len(bytes.TrimLeft(line, string(line[:1])))
+	if run < least {
+		return 0
+	}
+	return run
 }

@@ -24,6 +24,9 @@ func TestUnresolved(t *testing.T) {
 		{"no end", "1\n", "2\n", "<<<<<<< a\n=======\n", 0},
 		{"no start", "1\n", "2\n", "=======\n>>>>>>> c\n", 0},
 		{"a title", "1\n", "2\n", "Title\n=======\n", 0},
+		{"wide ones", "1\n", "1\n", "<<<<<<<<<<< yours\nTitle\n=======\n===========\n>>>>>>> scaffold\n>>>>>>>>>>> scaffold\n", 1},
+		{"ends of another width", "1\n", "1\n", "<<<<<<<<<<< yours\n=======\n>>>>>>> scaffold\n", 0},
+		{"too narrow", "1\n", "2\n", "<<<<<< yours\n======\n>>>>>> scaffold\n", 0},
 		{"an edit", "1\n", "2\n", "3\n", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -34,6 +37,19 @@ func TestUnresolved(t *testing.T) {
 				t.Errorf("line %d, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// The markers that a plan draws are found again, whatever lines it has to draw them
+// between.
+func TestUnresolvedAsDrawn(t *testing.T) {
+	t.Parallel()
+	const heading = "Orders\n==========\n\n"
+	base, next, work := tree.Tree{"README.md": file(heading + "1\n")}, tree.Tree{"README.md": file(heading + "2\n")}, tree.Tree{"README.md": file(heading + "3\n")}
+	after := carryOut(plan.Make(base, next, work).Resolve(plan.Markers), work)
+	s, _ := plan.Make(next, next, after).Step("README.md")
+	if got := s.Unresolved(); got != 4 {
+		t.Errorf("line %d, want 4:\n%s", got, after["README.md"].Data)
 	}
 }
 
