@@ -123,7 +123,7 @@ func (e *dbosEngine) carry(ctx dbos.Context, order Order) (Outcome, error) {
 	}
 	_, err = dbos.RunAsStep(ctx, func(ctx context.Context) (bool, error) {
 		return true, e.gated(ctx, func() error { return e.steps.End(ctx, order, outcome, reason) })
-	}, e.options(ctx, Finish)...)
+	}, e.options(Finish)...)
 	return outcome, err
 }
 
@@ -185,15 +185,13 @@ func (e *dbosEngine) step(ctx dbos.Context, step Step, order Order) (dbosFailure
 			return dbosFailure{Reason: fmt.Sprintf("gave up after %d attempts: %v", attempt, err), GaveUp: true}, nil
 		}
 		return dbosFailure{}, err
-	}, e.options(ctx, step)...)
+	}, e.options(step)...)
 }
 
-func (e *dbosEngine) options(ctx context.Context, step Step) []dbos.StepOption {
+func (e *dbosEngine) options(step Step) []dbos.StepOption {
 	return []dbos.StepOption{
 		dbos.WithStepName(string(step)), dbos.WithStepMaxRetries(e.attempts.of(step)),
 		dbos.WithStepBaseInterval(firstWait), dbos.WithStepMaxInterval(longestWait),
-		// An order that waits while the engine stops did not fail.
-		dbos.WithStepRetryPredicate(func(error) bool { return ctx.Err() == nil }),
 	}
 }
 
@@ -333,7 +331,8 @@ func (g *gate) close() {
 }
 
 // quieter logs one level lower what is no error: to the engine, a window that
-// passes without a message is a warning.
+// passes without a message is a warning. What ends because the engine stops is
+// not even told: to the engine, each order that waits then has failed.
 type quieter struct{ slog.Handler }
 
 const levelStep = slog.LevelInfo - slog.LevelDebug
@@ -352,8 +351,21 @@ func (q quieter) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle implements [slog.Handler].
 func (q quieter) Handle(ctx context.Context, r slog.Record) error {
+	if isCanceled(r) {
+		return nil
+	}
 	r.Level = q.lower(r.Level)
 	return q.Handler.Handle(ctx, r)
+}
+
+// isCanceled reports whether a record tells of a context that was cancelled.
+func isCanceled(r slog.Record) (is bool) {
+	r.Attrs(func(a slog.Attr) bool {
+		err, ok := a.Value.Any().(error)
+		is = ok && errors.Is(err, context.Canceled)
+		return !is
+	})
+	return is
 }
 
 // WithAttrs implements [slog.Handler].
