@@ -107,17 +107,17 @@ func (s *Step) compareAbsent(needed bool) {
 // compareUnknown is compare for a new file at a path at which one stands that
 // scaffold didn't write.
 func (s *Step) compareUnknown() {
-	switch {
-	case same(s.Work, s.Next):
-		s.does(Settled, s.Work, "already there with the same content")
-		s.Notes = append(s.Notes, "you had this file already: it belongs to the service from now on, and goes with what brought it")
-	case bytes.Equal(s.Work.Data, s.Next.Data):
-		s.does(Update, s.Next, "already there with the same content, but another executable bit")
-	default:
+	if !bytes.Equal(s.Work.Data, s.Next.Data) {
 		s.conflict(Exists, "you have a file of your own where a new one should come", Mine, Theirs)
 		drawn := merge.Merge(merge.Text, nil, s.Work.Data, s.Next.Data, labels)
 		s.draw(drawn, s.Work.Exec || s.Next.Exec)
+		return
 	}
+	s.does(Settled, s.Work, "already there with the same content")
+	if s.Work.Exec != s.Next.Exec {
+		s.Why += "; its executable bit stays as you set it"
+	}
+	s.Notes = append(s.Notes, "you had this file already: it belongs to the service from now on, and goes with what brought it")
 }
 
 // merge is compare for a file that both sides changed.

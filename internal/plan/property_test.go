@@ -14,7 +14,7 @@ import (
 
 // TestNothingIsLost draws what a simulated owner did to a service, and what
 // newer templates say, and counts: each line that the owner wrote is still in
-// its file or the file is a listed conflict, and what the owner deleted or
+// its file or the file is a listed conflict, and what the owner deleted, made or
 // marked executable stays so.
 func TestNothingIsLost(t *testing.T) {
 	t.Parallel()
@@ -58,7 +58,8 @@ func TestNothingIsLost(t *testing.T) {
 		}
 		for path, f := range work {
 			s, _ := p.Step(path)
-			if old, ok := base[path]; ok && f.Exec != old.Exec && s.Action != plan.Conflict && after[path].Exec != f.Exec {
+			old, ok := base[path]
+			if (!ok || f.Exec != old.Exec) && s.Action != plan.Conflict && after[path].Exec != f.Exec {
 				t.Fatalf("%s: the owner's executable bit is gone", path)
 			}
 		}
@@ -170,6 +171,8 @@ func editTree(t *rapid.T, from tree.Tree, who string) tree.Tree {
 		case 3:
 			f.Exec = !f.Exec
 			out[path] = f
+		case 4: // both may have it
+			out["shared.txt"] = tree.File{Data: []byte("shared\n"), Exec: rapid.Bool().Draw(t, "shared exec")}
 		default:
 			lines := strings.SplitAfter(string(f.Data), "\n")
 			at := rapid.IntRange(0, len(lines)-1).Draw(t, "at")
