@@ -192,14 +192,14 @@ func (d *draft) imports(work tree.Tree) (map[string]string, error) {
 	nested := "" // module below the service's, whose requirements are its own
 	err = fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
-			return err
+			return unread(e, err)
 		}
 		base := path.Base(name)
 		if e.IsDir() {
 			if name == "." {
 				return nil
 			}
-			if base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor" {
+			if base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor" || base == "node_modules" {
 				return fs.SkipDir
 			}
 			if _, err := root.Lstat(name + "/" + goMod); err == nil && !under(name, nested) {
@@ -213,11 +213,11 @@ func (d *draft) imports(work tree.Tree) (map[string]string, error) {
 		written, ours := d.base[name]
 		data := work[name].Data
 		if !ours {
+			if data, err = fs.ReadFile(fsys, name); err != nil {
+				return unread(e, err)
+			}
 			if !under(name, nested) {
 				d.own[name] = true
-			}
-			if data, err = fs.ReadFile(fsys, name); err != nil {
-				return err
 			}
 		} else if _, stays := d.next[name]; !stays || bytes.Equal(data, written.Data) {
 			return nil
@@ -232,10 +232,19 @@ func (d *draft) imports(work tree.Tree) (map[string]string, error) {
 		}
 		return nil
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil // it is gone by now
-	}
 	return all, err
+}
+
+// unread says how a walk goes on where something can't be read. What is gone by now, or
+// of a server beside the service, nobody builds.
+func unread(e fs.DirEntry, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission) && e != nil && !e.IsDir():
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return fs.SkipDir
+	}
+	return err
 }
 
 // under reports whether a path is in a folder, of which "" is none.
