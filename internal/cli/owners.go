@@ -69,38 +69,39 @@ func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
 	if d.text == nil {
 		return d.base, nil
 	}
-	was, next, err := requirements(d.base, d.next)
+	last := joined(d.base)
+	was, next, err := requirements(last, d.next)
 	if err != nil {
-		return d.base, err
+		return last, err
 	}
 	module := d.want.Module
-	if base, ok := d.base[goMod]; ok {
+	if base, ok := last[goMod]; ok && len(base.Data) > 0 {
 		if module, err = gomod.ModulePath(goMod, base.Data); err != nil {
-			return d.base, err
+			return last, err
 		}
 	}
 	gone := make(map[string]bool) // import paths
 	dirs := packages(d.next)
-	for dir := range packages(d.base) {
+	for dir := range packages(last) {
 		if !dirs[dir] {
 			gone[module+"/"+dir] = true
 		}
 	}
 	less := slices.DeleteFunc(slices.Collect(maps.Keys(was)), func(m string) bool { _, ok := next[m]; return ok })
-	edited := !slices.Equal(said(work[goMod].Data), said(d.base[goMod].Data))
-	direct, err := gomod.Direct(d.base[goMod].Data)
+	edited := !slices.Equal(said(work[goMod].Data), said(last[goMod].Data))
+	direct, err := gomod.Direct(last[goMod].Data)
 	if err != nil {
-		return d.base, err
+		return last, err
 	}
 	stay, err := gomod.Direct(d.next[goMod].Data)
 	if err != nil {
-		return d.base, err
+		return last, err
 	}
 	// A module that only others require from now on may need less than before. More
 	// patterns can need fewer such: for that, no file of the owner's is read.
 	takes := slices.DeleteFunc(direct, func(m string) bool { return slices.Contains(stay, m) })
 	if len(gone) == 0 && len(takes) == 0 && module == d.want.Module {
-		return d.base, nil
+		return last, nil
 	}
 	less = append(less, takes...)
 	imports, err := d.imports(work)
@@ -121,9 +122,9 @@ func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
 		}
 	}
 	if len(needed) == 0 && !edited {
-		return d.base, nil
+		return last, nil
 	}
-	base := maps.Clone(d.base)
+	base := maps.Clone(last)
 	if len(needed) > 0 {
 		if base[goMod], err = d.without(base[goMod], needed, was, next, takes); err != nil {
 			return nil, err
@@ -134,6 +135,17 @@ func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
 }
 
 const goSum = "go.sum"
+
+// joined returns what was last written with a go.mod that parses, where git joined the
+// lines of two.
+func joined(base tree.Tree) tree.Tree {
+	mod, ok := base[goMod]
+	if data := gomod.Joined(mod.Data); ok && !bytes.Equal(data, mod.Data) {
+		base = maps.Clone(base)
+		base[goMod] = tree.File{Data: data, Exec: mod.Exec}
+	}
+	return base
+}
 
 // said are the lines of a go.mod that are not blank or a comment.
 func said(mod []byte) []string {
