@@ -26,8 +26,8 @@ func newRestore(a *app, runF func(context.Context, *restoreOptions) error) *cobr
 		Use:   "restore PATH...",
 		Short: "Bring back files that you deleted",
 		Long: `Bring back files of the service's that you deleted, as scaffold last wrote them. The
-path of a folder brings back all that is missing in it. Files that are there stay
-as they are.`,
+path of a folder brings back all that is missing in it. Paths are those of this folder,
+or as ` + "`scaffold check`" + ` lists them. Files that are there stay as they are.`,
 		Example: `  scaffold restore Dockerfile
   scaffold restore docs/patterns --dry-run`,
 		GroupID: groupChange,
@@ -42,8 +42,7 @@ as they are.`,
 		ValidArgsFunction: a.deletedFiles,
 	}
 	o.flags(cmd)
-	cmd.Flags().StringVarP(&o.dir, "dir", "d", ".", "folder of the service")
-	completeFolders(cmd, "dir")
+	o.serviceFlags(cmd)
 	return cmd
 }
 
@@ -80,8 +79,9 @@ func runRestore(ctx context.Context, a *app, o *restoreOptions, doc *document) e
 	return err
 }
 
-// missing returns the files that the paths, relative to the working directory,
-// mean and that do not stand there.
+// missing returns the files that the paths mean and that do not stand there. A path
+// is relative to the working directory, or where nothing is known there by it, to
+// the service: `scaffold check` lists them so.
 func missing(s *service, work tree.Tree, paths []string) ([]string, error) {
 	root, err := filepath.Abs(s.root)
 	if err != nil {
@@ -97,27 +97,33 @@ func missing(s *service, work tree.Tree, paths []string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		p := filepath.ToSlash(rel)
-		known := false
-		for _, name := range s.base.Paths() {
-			if p != "." && name != p && !strings.HasPrefix(name, p+"/") {
-				continue
-			}
-			known = true
+		meant := filesAt(s.base, filepath.ToSlash(rel))
+		if len(meant) == 0 {
+			meant = filesAt(s.base, filepath.ToSlash(filepath.Clean(given)))
+		}
+		if len(meant) == 0 {
+			return nil, usagef("%s: is nothing that scaffold wrote here (see `scaffold check`)", given)
+		}
+		for _, name := range meant {
 			if _, ok := work[name]; !ok && !slices.Contains(back, name) {
 				back = append(back, name)
 			}
-		}
-		if !known {
-			return nil, usagef("%s: is nothing that scaffold wrote here (see `scaffold check`)", given)
 		}
 	}
 	return back, nil
 }
 
+// filesAt returns the path, if it is in the tree, or what is in the folder that it
+// names there.
+func filesAt(files tree.Tree, p string) []string {
+	return slices.DeleteFunc(files.Paths(), func(name string) bool {
+		return p != "." && name != p && !strings.HasPrefix(name, p+"/")
+	})
+}
+
 // deletedFiles completes the paths of files that the owner deleted.
 func (a *app) deletedFiles(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-	s, err := a.open(cmd.Context(), ".")
+	s, err := a.open(cmd.Context(), cmd.Flag("dir").Value.String())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
