@@ -1,13 +1,16 @@
 package cli
 
 import (
+	"bytes"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 
+	"github.com/seed-d146d9dc/scaffold/internal/catalog"
 	"github.com/seed-d146d9dc/scaffold/internal/record"
 	"github.com/seed-d146d9dc/scaffold/internal/tree"
+	"github.com/seed-d146d9dc/scaffold/templates"
 )
 
 // commandOf returns the folder of a service's command, or "".
@@ -64,6 +67,14 @@ func (d *draft) checkMoved(work tree.Tree) error {
 	if info, err := os.Lstat(files[0]); err != nil || !info.Mode().IsRegular() {
 		return nil
 	}
+	src, err := os.ReadFile(files[0])
+	if err != nil || !bytes.Contains(src, []byte("func (a *App) parts() []part")) {
+		return nil // another command's
+	}
 	to := filepath.Base(filepath.Dir(files[0]))
+	c, err := catalog.Load(templates.FS)
+	if err != nil || checkName(to, c) != nil {
+		return nil // no name that the service can have
+	}
 	return usagef("%s moved to cmd/%s: set `name: %s` in %s, then run `scaffold apply`", command, to, to, record.ManifestFile)
 }
