@@ -103,7 +103,13 @@ func (a Answer) Clashes(r Router, method, path string) bool {
 		one, other := strings.TrimSpace(a.Method+" "+a.Path), strings.TrimSpace(method+" "+path)
 		return accepts(one) && accepts(other) && !accepts(one, other)
 	}
-	return (a.Method == "" || method == "" || a.Method == method) && shape(a.Path) == shape(path)
+	if a.Method != "" && method != "" && a.Method != method {
+		return false
+	}
+	if r == Gin {
+		return branches(a.Path, path)
+	}
+	return shape(a.Path) == shape(path)
 }
 
 // accepts reports whether a mux takes all patterns.
@@ -118,5 +124,36 @@ func accepts(patterns ...string) (ok bool) {
 
 // variable is an element of a path that stands for any.
 var variable = regexp.MustCompile(`\{[^}/]*\}|[:*][^/]*`)
+
+// branches reports whether gin's tree of routes can't have both paths, so that it
+// panics: in the first element in which they differ both have a variable at one place,
+// under two names, or one is the rest of the path; or they differ in none.
+func branches(one, other string) bool {
+	elements := func(path string) []string {
+		return strings.Split(variable.ReplaceAllStringFunc(path, colon), "/")
+	}
+	ones, others := elements(one), elements(other)
+	for i := range min(len(ones), len(others)) {
+		a, b := ones[i], others[i]
+		if a != b {
+			start, _, isA := strings.Cut(a, ":")
+			same, _, isB := strings.Cut(b, ":")
+			return isA && isB && start == same || strings.HasPrefix(a, "*") || strings.HasPrefix(b, "*")
+		}
+	}
+	return len(ones) == len(others)
+}
+
+// colon writes a variable as gin does.
+func colon(variable string) string {
+	name, ok := strings.CutPrefix(variable, "{")
+	if name = strings.TrimSuffix(name, "}"); !ok {
+		return variable
+	}
+	if rest, ok := strings.CutSuffix(name, "..."); ok {
+		return "*" + rest
+	}
+	return ":" + name
+}
 
 func shape(path string) string { return variable.ReplaceAllString(path, "{}") }

@@ -39,6 +39,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// What is said of gin is what gin 1.12 does.
 func TestClashes(t *testing.T) {
 	for _, tt := range []struct {
 		router       foreign.Router
@@ -54,6 +55,18 @@ func TestClashes(t *testing.T) {
 		{foreign.NetHTTP, "GET", "/jobs", foreign.Answer{Method: "GET", Path: "/{"}, false},
 		{foreign.Chi, "GET", "/jobs/{id}", foreign.Answer{Method: "GET", Path: "/jobs/{name}"}, true},
 		{foreign.Gin, "GET", "/jobs/{id}", foreign.Answer{Path: "/jobs/:name"}, true},
+		{foreign.Gin, "GET", "/jobs/{id}", foreign.Answer{Method: "GET", Path: "/jobs/:name/x"}, true},
+		{foreign.Gin, "GET", "/jobs/{id}", foreign.Answer{Method: "POST", Path: "/jobs/:name/x"}, false},
+		{foreign.Gin, "GET", "/jobs/{id}", foreign.Answer{Method: "GET", Path: "/jobs/:id/x"}, false},
+		{foreign.Gin, "GET", "/jobs/{id}/x", foreign.Answer{Method: "GET", Path: "/jobs/:id/x"}, true},
+		{foreign.Gin, "GET", "/jobs/{id}/x", foreign.Answer{Method: "GET", Path: "/jobs/*rest"}, true},
+		{foreign.Gin, "GET", "/jobs/new", foreign.Answer{Method: "GET", Path: "/jobs/*rest"}, true},
+		{foreign.Gin, "GET", "/jobs", foreign.Answer{Method: "GET", Path: "/jobs/*rest"}, false},
+		{foreign.Gin, "GET", "/jobs/new", foreign.Answer{Method: "GET", Path: "/jobs/:id"}, false},
+		{foreign.Gin, "GET", "/jobs/a{name}", foreign.Answer{Method: "GET", Path: "/jobs/a:id"}, true},
+		{foreign.Gin, "GET", "/jobs/b{name}", foreign.Answer{Method: "GET", Path: "/jobs/a:id"}, false},
+		{foreign.Gin, "GET", "/mail/{name}", foreign.Answer{Method: "GET", Path: "/jobs/:id"}, false},
+		{foreign.Echo, "GET", "/jobs/{id}", foreign.Answer{Method: "GET", Path: "/jobs/:name/x"}, false},
 		{foreign.Gin, "GET", "/jobs/{id}", foreign.Answer{Method: "GET", Path: "/jobs"}, false},
 	} {
 		if got := tt.with.Clashes(tt.router, tt.method, tt.path); got != tt.want {
