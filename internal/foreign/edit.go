@@ -87,10 +87,10 @@ type span struct{ start, end int }
 func (e *edit) importBlock(eol string) (span, string) {
 	var std, other []string
 	for _, a := range e.imports {
-		if a.path == e.library {
-			other = append(other, a.String())
-		} else {
+		if e.group(a) == 0 {
 			std = append(std, a.String())
+		} else {
+			other = append(other, a.String())
 		}
 	}
 	var decls []*ast.GenDecl
@@ -176,6 +176,9 @@ func (e *edit) sameGroup(decl *ast.GenDecl) bool {
 	}
 	p, _ := strconv.Unquote(decl.Specs[len(decl.Specs)-1].(*ast.ImportSpec).Path.Value)
 	for _, a := range e.imports {
+		if a.path != e.library {
+			continue
+		}
 		root := strings.SplitN(a.path, "/", 4)
 		if len(root) > 3 && strings.HasPrefix(p, strings.Join(root[:3], "/")+"/") {
 			return true

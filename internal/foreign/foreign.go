@@ -13,6 +13,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -227,6 +228,7 @@ func (l *looker) read(dir string, depth int) ([]string, error) {
 		return nil, err
 	}
 	var below []string
+	routed := make(map[string][]byte)
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
 		if !isSource(name) || !e.Type().IsRegular() {
@@ -243,7 +245,6 @@ func (l *looker) read(dir string, depth int) ([]string, error) {
 		if !counts {
 			continue
 		}
-		routed := false
 		for _, imp := range imports {
 			if imp == l.repo.Module {
 				below = append(below, ".")
@@ -258,7 +259,7 @@ func (l *looker) read(dir string, depth int) ([]string, error) {
 			}
 			l.repo.Imports[imp] = true
 			if router, ok := routerOf(imp); ok {
-				routed = true
+				routed[name] = data
 				l.router(router, Import{imp, name}, depth)
 			}
 			for _, d := range drivers {
@@ -268,10 +269,8 @@ func (l *looker) read(dir string, depth int) ([]string, error) {
 				}
 			}
 		}
-		if routed {
-			l.find(name, data, depth)
-		}
 	}
+	l.find(routed, depth)
 	return below, nil
 }
 
@@ -292,20 +291,29 @@ func (l *looker) router(router Router, imp Import, depth int) {
 	}
 }
 
-// find notes where a file makes a router.
-func (l *looker) find(name string, data []byte, depth int) {
+// find notes where a package makes a router, of which the files that import one are
+// given.
+func (l *looker) find(routed map[string][]byte, depth int) {
 	fset := token.NewFileSet()
-	file, err := parser.ParseFile(fset, name, data, parser.SkipObjectResolution)
-	if err != nil {
-		return // its imports could be read; the go command says the rest
+	var files []*ast.File
+	for _, name := range slices.Sorted(maps.Keys(routed)) {
+		file, err := parser.ParseFile(fset, name, routed[name], parser.SkipObjectResolution)
+		if err != nil {
+			continue // its imports could be read; the go command says the rest
+		}
+		files = append(files, file)
 	}
-	for _, decl := range file.Decls {
-		for _, fn := range functions(decl) {
-			for _, made := range creations(file, fn) {
-				l.sites = append(l.sites, foundSite{
-					Site:   Site{File: name, Line: fset.Position(made.stmt.Pos()).Line, Func: fn.name, Var: made.name},
-					router: made.router, depth: depth,
-				})
+	structs := holders(files...)
+	for _, file := range files {
+		for _, decl := range file.Decls {
+			for _, fn := range functions(decl) {
+				for _, made := range creations(file, fn, structs) {
+					at := made.stmt.Pos()
+					l.sites = append(l.sites, foundSite{
+						Site:   Site{File: fset.File(at).Name(), Line: fset.Position(at).Line, Func: fn.name, Var: made.name},
+						router: made.router, depth: depth,
+					})
+				}
 			}
 		}
 	}

@@ -79,6 +79,13 @@ func TestLook(t *testing.T) {
 			},
 			".", foreign.Gorilla, "", "shop.go:S.Routes:s.r",
 		},
+		"a field of what is made": {
+			map[string]string{
+				"main.go":   "package main\nimport \"github.com/go-chi/chi/v5\"\nfunc main() { s := &server{router: chi.NewRouter(), handler: chi.NewRouter()}; _ = s }\n",
+				"server.go": "package main\nimport (\n\"net/http\"\n\"github.com/go-chi/chi/v5\"\n)\ntype server struct {\nrouter chi.Router\nhandler http.Handler\n}\n",
+			},
+			".", foreign.Chi, "", "main.go:main:s.router",
+		},
 		"what scaffold brought does not count": {
 			map[string]string{"main.go": serve, "internal/patterns/x.go": "package patterns\nimport _ \"github.com/gin-gonic/gin\"\n", "cmd/y/main.go": "package main\nimport _ \"acme.example/shop/internal/patterns\"\nfunc main() {}\n"},
 			".", foreign.NetHTTP, "", "main.go:main:m",
@@ -248,10 +255,77 @@ func TestWireBeforeACatchAll(t *testing.T) {
 	}
 }
 
+// A router that a struct of the package holds is one that its methods are handed, and
+// so is one that a literal of it makes.
+func TestWireHeldRouter(t *testing.T) {
+	t.Parallel()
+	const method = "package main\n\nfunc (s *Server) routes() {\n\ts.protect()\n\ts.router.ROUTE(\"/x\", s.x)\n\ts.log(\"ready\")\n}\n"
+	for name, tt := range map[string]struct {
+		imports, field, src, at, want string
+	}{
+		"chi": {
+			`"github.com/go-chi/chi/v5"`, "router *chi.Mux", strings.Replace(method, "ROUTE", "Get", 1), "Server.routes",
+			"s.log(\"ready\")\n\tadded, err := patterns.New(context.Background(), os.Getenv, slog.Default())",
+		},
+		"gin, which the file does not import": {
+			`"github.com/gin-gonic/gin"`, "router gin.IRouter", strings.Replace(method, "ROUTE", "GET", 1), "Server.routes",
+			"s.router.Handle(route.Method, route.Colons(), gin.WrapH(added.Handler()))",
+		},
+		"echo, by another name": {
+			`web "github.com/labstack/echo/v4"`, "router *web.Echo", strings.Replace(method, "ROUTE", "GET", 1), "Server.routes",
+			"\t\"os\"\n\n\t\"acme.example/shop/internal/patterns\"\n\techo \"github.com/labstack/echo/v4\"\n)",
+		},
+		"gorilla, before a catch-all": {
+			`"github.com/gorilla/mux"`, "router *mux.Router", "package main\n\nfunc (s *Server) routes() {\n\ts.router.Handle(\"/x\", nil)\n\ts.router.PathPrefix(\"/\").Handler(nil)\n}\n", "Server.routes",
+			"s.router.Handle(route.Path, added.Handler()).Methods(route.Method)\n\t}\n\ts.router.PathPrefix",
+		},
+		"of two, the one that is spoken of": {
+			`"net/http"`, "admin, router *http.ServeMux", strings.Replace(method, "ROUTE", "Handle", 1), "Server.routes",
+			"s.router.Handle(route.Method+",
+		},
+		"of two, the one that is named": {
+			`"net/http"`, "admin, router *http.ServeMux", strings.Replace(method, "ROUTE", "Handle", 1), "Server.routes:s.admin",
+			"s.admin.Handle(route.Method+",
+		},
+		"embedded": {
+			`"github.com/go-chi/chi/v5"`, "chi.Router", "package main\n\nfunc (s Server) routes() {\n\ts.Get(\"/x\", nil)\n}\n", "Server.routes",
+			"s.Method(route.Method, route.Path, added.Handler())",
+		},
+		"handed on": {
+			`"github.com/go-chi/chi/v5"`, "router chi.Router", "package main\n\nfunc routes(s *Server) {\n\ts.router.Get(\"/x\", nil)\n}\n", "routes",
+			"s.router.Method(route.Method, route.Path, added.Handler())",
+		},
+		"made in a literal": {
+			`"github.com/go-chi/chi/v5"`, "router chi.Router",
+			"package main\n\nimport \"github.com/go-chi/chi/v5\"\n\nfunc main() {\n\ts := &Server{router: chi.NewRouter()}\n\ts.protect()\n\ts.serve()\n}\n", "main",
+			"s.protect()\n\tadded, err",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fsys := module(map[string]string{
+				"server.go": "package main\n\nimport " + tt.imports + "\n\ntype Server struct {\n\t" + tt.field + "\n}\n",
+				"routes.go": tt.src,
+			})
+			w, err := foreign.Wire(fsys, "routes.go", tt.at, library)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(w.Data), tt.want) {
+				t.Errorf("want %q in\n%s", tt.want, w.Data)
+			}
+			if tidy, err := format.Source(w.Data); err != nil || string(tidy) != string(w.Data) {
+				t.Errorf("not formatted (%v):\n%s", err, w.Data)
+			}
+		})
+	}
+}
+
 func TestWireRefuses(t *testing.T) {
 	t.Parallel()
 	fsys := module(map[string]string{
 		"main.go":   "package main\n\nvar x = 1\n\nfunc main() {}\n",
+		"held.go":   "package main\n\nimport \"net/http\"\n\ntype S struct{ h http.Handler }\n\nfunc (s S) f() {}\n\ntype T struct{ m *http.ServeMux }\n\nfunc (t T) f() {}\n",
 		"broken.go": "package main\n\nfunc main() {\n",
 		"two.go":    "package main\n\nimport \"net/http\"\n\nfunc f() {\n\ta := http.NewServeMux()\n\tb := http.NewServeMux()\n\tg(a, b)\n}\n",
 	})
@@ -262,6 +336,8 @@ func TestWireRefuses(t *testing.T) {
 		{"main.go", "x", "main.go: x makes no router"},
 		{"two.go", "f", "two.go: f makes 2 routers: say which, as in two.go:f:a (it has a, b)"},
 		{"two.go", "f:c", "two.go: f makes no router c"},
+		{"held.go", "S.f", "held.go: S.f makes no router, and is handed none"},
+		{"held.go", "T.f:t.c", "held.go: T.f makes no router t.c, and is handed none"},
 		{"broken.go", "main", "broken.go:3:15: expected '}'"},
 	} {
 		if _, err := foreign.Wire(fsys, tt.file, tt.fn, library); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -54,6 +54,18 @@ func declared(file *ast.File) map[string]bool {
 // An addition is an import to add.
 type addition struct{ name, path string }
 
+// group says in which group of imports an addition stands.
+func (e *edit) group(a addition) int {
+	first, _, _ := strings.Cut(a.path, "/")
+	switch {
+	case a.path == e.library:
+		return 2
+	case strings.Contains(first, "."):
+		return 1 // a router
+	}
+	return 0 // the standard library
+}
+
 func (a addition) String() string {
 	if a.name == "" {
 		return strconv.Quote(a.path)
@@ -71,12 +83,11 @@ type edit struct {
 	library string // its import path
 }
 
-// packageNames notes what the package's other files declare: no import may be
-// named so.
-func (e *edit) packageNames(fsys fs.FS, name string) error {
+// packageFiles reads the other files of a file's package, as far as they parse.
+func packageFiles(fsys fs.FS, name string) (files []*ast.File, err error) {
 	entries, err := fs.ReadDir(fsys, path.Dir(name))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, entry := range entries {
 		other := path.Join(path.Dir(name), entry.Name())
@@ -85,12 +96,21 @@ func (e *edit) packageNames(fsys fs.FS, name string) error {
 		}
 		data, err := fs.ReadFile(fsys, other)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), other, data, parser.SkipObjectResolution)
 		if file == nil {
-			return err
+			return nil, err
 		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+// packageNames notes what the package's other files declare: no import may be
+// named so.
+func (e *edit) packageNames(others []*ast.File) {
+	for _, file := range others {
 		for _, decl := range file.Decls {
 			for _, f := range functions(decl) {
 				e.names[f.name] = true
@@ -104,7 +124,6 @@ func (e *edit) packageNames(fsys fs.FS, name string) error {
 			}
 		}
 	}
-	return nil
 }
 
 // use returns the name by which the lines speak of a package, and notes its
@@ -173,6 +192,9 @@ func (e *edit) lines(t *target, lib Library, closes bool) []string {
 		if r == t.router {
 			return append(lines, mount(r, local, t.name, app)...)
 		}
+	}
+	if t.path != "" && (t.router == Gin || t.router == Echo) { // a struct of another file holds it
+		return append(lines, mount(t.router, e.use(t.path, packageNames[t.router]), t.name, app)...)
 	}
 	return append(lines, Mount(t.router, t.name, app)...)
 }

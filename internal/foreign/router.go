@@ -82,10 +82,14 @@ func routersByName(file *ast.File) map[string]Router {
 	return names
 }
 
-// A creation is a statement that gives a variable a new router.
+// A creation is a statement that gives a variable a new router, or, without a
+// statement, that a function is handed one.
 type creation struct {
 	router Router
+	path   string // of the router's import, if the file may lack it
 	name   string // of the variable, as in r or s.router
+	// holder is the variable that has the router in a field, "" if none is known to.
+	holder string
 	stmt   ast.Stmt
 	// in is the list of statements that stmt is one of.
 	in []ast.Stmt
@@ -95,9 +99,10 @@ type creation struct {
 	body *ast.BlockStmt
 }
 
-// creations returns the routers that fn makes, in the order of their places, or,
-// where it makes none but has handlers for the default mux, that.
-func creations(file *ast.File, fn function) []creation {
+// creations returns the routers that fn makes, for a variable or a field of what it
+// makes for one, in the order of their places, or, where it makes none but has
+// handlers for the default mux, that.
+func creations(file *ast.File, fn function, structs map[string][]held) []creation {
 	names := routersByName(file)
 	var found, defaults []creation
 	walk(fn.node, func(in []ast.Stmt, stmt ast.Stmt, ft *ast.FuncType, body *ast.BlockStmt) {
@@ -105,10 +110,7 @@ func creations(file *ast.File, fn function) []creation {
 		switch s := stmt.(type) {
 		case *ast.AssignStmt:
 			if len(s.Rhs) == 1 && len(s.Lhs) >= 1 {
-				if r, ok := makes(s.Rhs[0], names); ok {
-					at.router, at.name = r, expression(s.Lhs[0])
-					found = append(found, at)
-				}
+				found = append(found, at.of(expression(s.Lhs[0]), s.Rhs[0], names, structs)...)
 			}
 		case *ast.DeclStmt:
 			gen, ok := s.Decl.(*ast.GenDecl)
@@ -117,10 +119,7 @@ func creations(file *ast.File, fn function) []creation {
 			}
 			for _, spec := range gen.Specs {
 				if v, ok := spec.(*ast.ValueSpec); ok && len(v.Values) == 1 {
-					if r, ok := makes(v.Values[0], names); ok {
-						at.router, at.name = r, v.Names[0].Name
-						found = append(found, at)
-					}
+					found = append(found, at.of(v.Names[0].Name, v.Values[0], names, structs)...)
 				}
 			}
 		case *ast.ExprStmt:
@@ -135,11 +134,43 @@ func creations(file *ast.File, fn function) []creation {
 			}
 		}
 	})
-	found = slices.DeleteFunc(found, func(c creation) bool { return c.name == "" || c.name == "_" })
 	if len(found) == 0 && len(defaults) > 0 {
 		return defaults[:1]
 	}
 	return found
+}
+
+// of returns the creation c for a variable of that name, if its value is a new router
+// or a struct's literal with new routers.
+func (c creation) of(name string, value ast.Expr, names map[string]Router, structs map[string][]held) (made []creation) {
+	if name == "" || name == "_" {
+		return nil
+	}
+	if r, ok := makes(value, names); ok {
+		c.router, c.name = r, name
+		return []creation{c}
+	}
+	if x, ok := value.(*ast.UnaryExpr); ok && x.Op == token.AND {
+		value = x.X
+	}
+	lit, ok := value.(*ast.CompositeLit)
+	if !ok {
+		return nil
+	}
+	for _, elt := range lit.Elts {
+		pair, ok := elt.(*ast.KeyValueExpr)
+		if !ok {
+			continue
+		}
+		r, ok := makes(pair.Value, names)
+		for _, h := range structs[receiver(lit.Type)] {
+			if ok && h.router == r && h.field == expression(pair.Key) {
+				c.router, c.name, c.holder = r, h.in(name), name
+				made = append(made, c)
+			}
+		}
+	}
+	return made
 }
 
 // makes reports whether an expression is a new router.
@@ -225,24 +256,6 @@ func walk(node ast.Node, visit func(in []ast.Stmt, stmt ast.Stmt, fn *ast.FuncTy
 		})
 	}
 	within(node, nil, nil)
-}
-
-// handed returns the parameter, or the receiver's field, by which a function is
-// handed a router: a variable that holds one without being made there.
-func handed(file *ast.File, fn *ast.FuncDecl) (Router, string, bool) {
-	names := routersByName(file)
-	for _, field := range fn.Type.Params.List {
-		typ := field.Type
-		if star, ok := typ.(*ast.StarExpr); ok {
-			typ = star.X
-		}
-		pkg, name := selector(typ)
-		r, ok := names[pkg]
-		if ok && slices.Contains(routers[r].types, name) && len(field.Names) == 1 && field.Names[0].Name != "_" {
-			return r, field.Names[0].Name, true
-		}
-	}
-	return 0, "", false
 }
 
 // Mount returns the lines that lead the routes of app, a variable that holds a

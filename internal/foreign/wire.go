@@ -58,24 +58,20 @@ func Wire(fsys fs.FS, name, fn string, lib Library) (*Wiring, error) {
 			return nil, fmt.Errorf("%s: %w: it imports %s", name, ErrWired, lib.Import)
 		}
 	}
-	t, err := locate(fset, file, name, fn)
+	others, err := packageFiles(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	t, err := locate(fset, file, name, fn, holders(append(others, file)...))
 	if err != nil {
 		return nil, err
 	}
 	e := &edit{fset: fset, file: file, src: src, names: declared(file), library: lib.Import}
-	if err := e.packageNames(fsys, name); err != nil {
-		return nil, err
-	}
+	e.packageNames(others)
 	w := &Wiring{Site: t.site, Router: t.router, Closes: t.closes(), Exits: t.exits()}
 	w.Lines = e.lines(t, lib, w.Closes)
-	last := func(a addition) int {
-		if a.path == e.library { // all others are of the standard library
-			return 1
-		}
-		return 0
-	}
 	slices.SortFunc(e.imports, func(a, b addition) int {
-		return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(a.path, b.path))
+		return cmp.Or(cmp.Compare(e.group(a), e.group(b)), cmp.Compare(a.path, b.path))
 	})
 	for _, imp := range e.imports {
 		w.Imports = append(w.Imports, imp.String())
@@ -96,7 +92,7 @@ type target struct {
 	file *ast.File
 }
 
-func locate(fset *token.FileSet, file *ast.File, name, fn string) (_ *target, err error) {
+func locate(fset *token.FileSet, file *ast.File, name, fn string, structs map[string][]held) (_ *target, err error) {
 	fn, variable, _ := strings.Cut(fn, ":")
 	var names []string
 	for _, decl := range file.Decls {
@@ -106,20 +102,22 @@ func locate(fset *token.FileSet, file *ast.File, name, fn string) (_ *target, er
 				continue
 			}
 			t := &target{file: file, main: f.name == "main"}
-			made := creations(file, f)
+			made := creations(file, f, structs)
 			if len(made) > 0 {
 				if t.creation, err = choose(made, name, fn, variable); err != nil {
 					return nil, err
 				}
 				t.at = slices.Index(t.in, t.stmt)
 			} else if d, ok := f.node.(*ast.FuncDecl); ok {
-				t.router, t.name, ok = handed(file, d)
-				if !ok {
-					return nil, fmt.Errorf("%s: %s makes no router, and is handed none (of net/http, chi, gin, echo or gorilla/mux)", name, fn)
+				if t.creation, err = chooseHanded(handed(file, d, structs), name, fn, variable); err != nil {
+					return nil, err
 				}
-				t.in, t.fn, t.body, t.at = d.Body.List, d.Type, d.Body, -1
+				t.at = -1
 			} else {
 				return nil, fmt.Errorf("%s: %s makes no router", name, fn)
+			}
+			if t.holder != "" {
+				t.also = append(t.also, t.holder)
 			}
 			t.site = Site{File: name, Line: fset.Position(f.node.Pos()).Line, Func: f.name, Var: t.name}
 			if t.stmt != nil {
@@ -179,22 +177,21 @@ func (t *target) hands(stmt ast.Stmt) bool {
 func (t *target) settle() {
 	end := t.at + 1
 	for end < len(t.in) && !t.serves(t.in[end]) && (t.router != Gorilla || !t.catches(t.in[end])) {
+		if s, ok := t.in[end].(*ast.AssignStmt); ok && t.mentions(s) {
+			for _, made := range s.Lhs {
+				if name := expression(made); name != "" && name != "_" && name != "err" {
+					t.also = append(t.also, name)
+				}
+			}
+		}
 		end++
 	}
 	for i := t.at + 1; i < end; i++ {
 		if t.makesServer(t.in[i]) && !slices.ContainsFunc(t.in[i+1:end], func(stmt ast.Stmt) bool { return t.mentions(stmt) }) {
 			return
 		}
-		if !t.mentions(t.in[i]) {
-			continue
-		}
-		t.at = i
-		if s, ok := t.in[i].(*ast.AssignStmt); ok {
-			for _, made := range s.Lhs {
-				if name := expression(made); name != "" && name != "_" && name != "err" {
-					t.also = append(t.also, name)
-				}
-			}
+		if t.mentions(t.in[i]) {
+			t.at = i
 		}
 	}
 }
@@ -259,7 +256,7 @@ func (t *target) serves(stmt ast.Stmt) bool {
 			}
 			verb := strings.TrimPrefix(strings.ToLower(name), "must")
 			serving := slices.ContainsFunc([]string{"run", "start", "listen", "serve"}, func(v string) bool { return strings.HasPrefix(verb, v) })
-			onRouter := ok && expression(sel.X) == t.name
+			onRouter := ok && (expression(sel.X) == t.name || slices.Contains(t.also, expression(sel.X)))
 			withRouter := slices.ContainsFunc(x.Args, func(arg ast.Expr) bool { return t.mentions(arg) })
 			if serving && (onRouter || withRouter || strings.HasPrefix(verb, "listen")) {
 				found = true

@@ -1,0 +1,135 @@
+package foreign
+
+import (
+	"fmt"
+	"go/ast"
+	"slices"
+	"strconv"
+)
+
+// A held router is one that a struct has in a field.
+type held struct {
+	router   Router
+	path     string // of the router's import
+	field    string
+	embedded bool
+}
+
+// in returns how a function speaks of the router of a variable.
+func (h held) in(variable string) string {
+	if h.embedded {
+		return variable
+	}
+	return variable + "." + h.field
+}
+
+// holders returns the structs of a package, by their names, with the routers that they
+// hold.
+func holders(files ...*ast.File) map[string][]held {
+	all := make(map[string][]held)
+	for _, file := range files {
+		names := routersByName(file)
+		for _, decl := range file.Decls {
+			gen, ok := decl.(*ast.GenDecl)
+			if !ok {
+				continue
+			}
+			for _, spec := range gen.Specs {
+				t, ok := spec.(*ast.TypeSpec)
+				if !ok {
+					continue
+				}
+				if s, ok := t.Type.(*ast.StructType); ok {
+					all[t.Name.Name] = heldBy(file, s, names)
+				}
+			}
+		}
+	}
+	return all
+}
+
+func heldBy(file *ast.File, s *ast.StructType, names map[string]Router) (all []held) {
+	for _, f := range s.Fields.List {
+		r, name, ok := ofRouter(f.Type, names)
+		if !ok {
+			continue
+		}
+		h := held{router: r, path: importOf(file, r)}
+		for _, id := range f.Names {
+			h.field = id.Name
+			all = append(all, h)
+		}
+		if len(f.Names) == 0 {
+			h.field, h.embedded = name, true
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+// ofRouter reports whether a type is one by which a router is handed on, and its name.
+func ofRouter(typ ast.Expr, names map[string]Router) (Router, string, bool) {
+	if star, ok := typ.(*ast.StarExpr); ok {
+		typ = star.X
+	}
+	pkg, name := selector(typ)
+	r, ok := names[pkg]
+	return r, name, ok && slices.Contains(routers[r].types, name)
+}
+
+// importOf returns the path by which a file imports a router.
+func importOf(file *ast.File, router Router) string {
+	for _, spec := range file.Imports {
+		if imp, err := strconv.Unquote(spec.Path.Value); err == nil {
+			if r, ok := routerOf(imp); ok && r == router {
+				return imp
+			}
+		}
+	}
+	return ""
+}
+
+// handed returns the parameters by which a function is handed a router, and the fields
+// of its receiver and parameters that hold one: what it need not make.
+func handed(file *ast.File, fn *ast.FuncDecl, structs map[string][]held) (found []creation) {
+	names := routersByName(file)
+	fields := fn.Type.Params.List
+	if fn.Recv != nil {
+		fields = slices.Concat(fields, fn.Recv.List)
+	}
+	for _, f := range fields {
+		if len(f.Names) != 1 || f.Names[0].Name == "_" {
+			continue
+		}
+		name := f.Names[0].Name
+		c := creation{in: fn.Body.List, fn: fn.Type, body: fn.Body}
+		if r, _, ok := ofRouter(f.Type, names); ok {
+			c.router, c.path, c.name = r, importOf(file, r), name
+			found = append(found, c)
+			continue
+		}
+		for _, h := range structs[receiver(f.Type)] {
+			c.router, c.path, c.name, c.holder = h.router, h.path, h.in(name), name
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// chooseHanded takes the router that was named, or else the first that the function
+// speaks of.
+func chooseHanded(handed []creation, file, fn, variable string) (creation, error) {
+	for _, c := range handed {
+		t := &target{creation: c}
+		if c.name == variable || variable == "" && t.mentions(c.body) {
+			return c, nil
+		}
+	}
+	switch {
+	case len(handed) == 0:
+		return creation{}, fmt.Errorf("%s: %s makes no router, and is handed none (of net/http, chi, gin, echo or gorilla/mux)", file, fn)
+	case variable != "":
+		return creation{}, fmt.Errorf("%s: %s makes no router %s, and is handed none", file, fn, variable)
+	}
+	return handed[0], nil
+}
