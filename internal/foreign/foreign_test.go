@@ -186,6 +186,10 @@ func TestWire(t *testing.T) {
 			"main", "func main() {\n\tm := http.NewServeMux()\n\tsrv := &http.Server{Handler: m}\n\tprotect(m)\n\tlog.Fatal(srv.ListenAndServe())\n}\n",
 			"protect(m)\n\tadded, err :=", true,
 		},
+		"what holds the router serves": {
+			"main", "func main() {\n\tm := http.NewServeMux()\n\tsrv := &http.Server{Handler: m}\n\tprotect(srv)\n\t_ = srv.Serve(nil)\n}\n",
+			"protect(srv)\n\tadded, err :=", true,
+		},
 		"a group of routes": {
 			"routes", "func routes() http.Handler {\n\tm := http.NewServeMux()\n\tv1 := group(m)\n\t{\n\t\tv1.protect()\n\t}\n\treturn m\n}\n",
 			"v1.protect()\n\t}\n\tadded, err :=", false,
