@@ -2,14 +2,18 @@ package cli
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/seed-d146d9dc/scaffold/internal/catalog"
+	"github.com/seed-d146d9dc/scaffold/internal/plan"
 	"github.com/seed-d146d9dc/scaffold/internal/record"
 	"github.com/seed-d146d9dc/scaffold/internal/tree"
+	"github.com/seed-d146d9dc/scaffold/internal/worktree"
 	"github.com/seed-d146d9dc/scaffold/templates"
 )
 
@@ -35,10 +39,23 @@ func has(work, base tree.Tree, dir, to string) bool {
 	return false
 }
 
-// followed returns base with the command's files where the owner moved them, whose
-// scaffold.yaml has the new name, so that they are merged there with what was last
-// written.
+// followed returns base with the command's files where the owner moved them, and adds
+// to work the files that the owner may have renamed others of base to, so that all are
+// merged there with what was last written.
 func (d *draft) followed(base, work tree.Tree) tree.Tree {
+	base = d.movedCommand(base, work)
+	gone := slices.DeleteFunc(base.Paths(), func(p string) bool { _, ok := work[p]; return ok })
+	maps.Copy(work, worktree.Beside(d.root, gone, func(p, other string) bool {
+		_, written := base[other]
+		_, comes := d.next[other]
+		return !written && !comes && plan.Alike(p, other)
+	}))
+	return base
+}
+
+// movedCommand returns base with the command's files where the owner moved them, whose
+// scaffold.yaml has the new name.
+func (d *draft) movedCommand(base, work tree.Tree) tree.Tree {
 	was, is := commandOf(base), "cmd/"+d.want.Name
 	if was == "" || was == is || has(work, base, was, was) || !has(work, base, was, is) {
 		return base

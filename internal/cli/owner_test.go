@@ -98,7 +98,6 @@ func (o *owner) did(what, p string, stands func(p string, files map[string]strin
 // wrote remembers an edit that stands as long as its mark does.
 func (o *owner) wrote(what, p, mark, text string) {
 	o.write(p, text)
-	o.forget(p, func(e edit) bool { return e.what == "renamed" }) // it is not the same any more
 	o.did(what+" "+mark, p, func(p string, files map[string]string) bool { return strings.Contains(files[p], mark) })
 }
 
@@ -276,9 +275,9 @@ func (o *owner) cutLine() {
 		return
 	}
 	o.write(p, strings.Join(slices.Delete(lines, at, at+1), ""))
-	o.forget(p, func(e edit) bool { return e.what == "renamed" })
+	was := p // it may be renamed
 	o.did("cut "+strings.TrimSpace(line), p, func(p string, files map[string]string) bool {
-		next, _ := recorded(p, files)
+		next, _ := recorded(was, files)
 		return occurs(line, files[p]) <= max(0, occurs(line, next)-1)
 	})
 }
@@ -333,10 +332,7 @@ func (o *owner) rename(mark string) {
 	}
 	o.remove(p)
 	o.edits = append(o.edits, moved...)
-	o.did("renamed", to, func(p string, files map[string]string) bool {
-		_, now, _ := strings.Cut(files[p], "\n")
-		return now == text
-	})
+	o.did("renamed", to, func(p string, files map[string]string) bool { _, ok := files[p]; return ok })
 }
 
 func (o *owner) chmod() {

@@ -35,21 +35,28 @@ func KindOf(name string) merge.Kind {
 // A repository may be huge, so work need not be all of it. It must hold every
 // file that stands at a path of base or next, at a path that differs from one
 // of those only in case, at a parent of one, or below one (one file is enough
-// there: it shows that the path is a directory). Other files don't matter and
-// get no step.
+// there: it shows that the path is a directory). Other files get no step, unless
+// the owner renamed a file of base to one of them: so work holds those that can be
+// it by [Alike], where a file of base is missing.
 //
 // What the owner deleted stays deleted. Where that leaves out an update to one
 // of the needed paths, without which the rest is of no use, it is a conflict.
 func Make(base, next, work tree.Tree, needed ...string) Plan {
 	paths := append(base.Paths(), next.Paths()...)
 	slices.Sort(paths)
+	moved := renamed(base, next, work)
 	var p Plan
 	for _, path := range slices.Compact(paths) {
-		s := Step{Path: path, Base: lookup(base, path), Next: lookup(next, path), Work: lookup(work, path)}
+		s := Step{Path: path, Base: lookup(base, path), Next: lookup(next, path)}
+		if to, ok := moved[path]; ok {
+			s.Path, s.From = to, path
+		}
+		s.Work = lookup(work, s.Path)
 		if s.compare(slices.Contains(needed, path)) {
 			p.Steps = append(p.Steps, s)
 		}
 	}
+	slices.SortFunc(p.Steps, func(a, b Step) int { return strings.Compare(a.Path, b.Path) })
 	p.obstruct(work)
 	return p
 }
@@ -66,6 +73,8 @@ func lookup(t tree.Tree, path string) *tree.File {
 func (s *Step) compare(needed bool) bool {
 	s.After = s.Work
 	switch {
+	case s.From != "":
+		s.compareRenamed()
 	case same(s.Base, s.Next) && same(s.Base, s.Work):
 		return false
 	case s.Work == nil:
@@ -86,6 +95,24 @@ func (s *Step) compare(needed bool) bool {
 		s.merge()
 	}
 	return true
+}
+
+// compareRenamed is compare for a file that the owner renamed, which is an edit like
+// others: what the templates have no more is not deleted for it.
+func (s *Step) compareRenamed() {
+	switch {
+	case s.Next == nil:
+		s.conflict(Removed, "it is no longer part of the service", Mine, Theirs)
+	case same(s.Base, s.Next):
+		s.does(Keep, s.Work, "its template is as before")
+	case same(s.Work, s.Next):
+		s.does(Settled, s.Work, "it is what its template says now")
+	case same(s.Base, s.Work):
+		s.does(Merge, s.Next, "its template changed")
+	default:
+		s.merge()
+	}
+	s.Why += " (renamed from " + s.From + ")"
 }
 
 // compareAbsent is compare for a path at which nothing stands.

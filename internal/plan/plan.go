@@ -68,7 +68,10 @@ type Undecided struct {
 
 // A Step is what the plan holds for one path. A nil file is an absent one.
 type Step struct {
-	Path   string `json:"path"`
+	Path string `json:"path"`
+	// From is the path at which the owner renamed the file to Path, if so. Base and
+	// Next are of that one.
+	From   string `json:"from,omitempty"`
 	Action Action `json:"action"`
 	// Why is one clause in the owner's words.
 	Why string `json:"why"`
@@ -170,10 +173,11 @@ func (p Plan) filter(keep func(Step) bool) []Step {
 	return steps
 }
 
-// Step returns the step for a path, if there is one.
+// Step returns the step for a path, or for the file that the owner renamed from it, if
+// there is one.
 func (p Plan) Step(path string) (Step, bool) {
 	for _, s := range p.Steps {
-		if s.Path == path {
+		if s.Path == path || s.From == path {
 			return s, true
 		}
 	}

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,25 +59,26 @@ func TestNothingIsLost(t *testing.T) {
 		}
 		for path, f := range work {
 			s, _ := p.Step(path)
-			old, ok := base[path]
+			old, ok := base[cmp.Or(s.From, path)]
 			if (!ok || f.Exec != old.Exec) && s.Action != plan.Conflict && after[path].Exec != f.Exec {
 				t.Fatalf("%s: the owner's executable bit is gone", path)
 			}
 		}
-		checkTheirs(t, p, next, work, after)
+		checkTheirs(t, p, next, after)
 		checkDecided(t, p, next, work)
 	})
 }
 
 // checkTheirs is the other half: what the templates say arrives, too.
-func checkTheirs(t *rapid.T, p plan.Plan, next, work, after tree.Tree) {
+func checkTheirs(t *rapid.T, p plan.Plan, next, after tree.Tree) {
 	for _, path := range next.Paths() {
 		s, _ := p.Step(path)
-		if _, ok := work[path]; s.Action == plan.Conflict || (!ok && s.Base != nil) {
+		if s.Action == plan.Conflict || s.Work == nil && s.Base != nil {
 			continue
 		}
+		at := cmp.Or(s.Path, path)
 		for line := range strings.Lines(string(next[path].Data)) {
-			if strings.HasPrefix(line, "template") && !slices.Contains(strings.SplitAfter(string(after[path].Data), "\n"), line) {
+			if strings.HasPrefix(line, "template") && !slices.Contains(strings.SplitAfter(string(after[at].Data), "\n"), line) {
 				t.Fatalf("%s: line %q of the template did not arrive:\n%s", path, line, show(p))
 			}
 		}
@@ -104,7 +106,7 @@ func checkDecided(t *rapid.T, p plan.Plan, next, work tree.Tree) {
 			case plan.Mine:
 				want, ok = work[s.Path]
 			case plan.Theirs:
-				want, ok = next[s.Path]
+				want, ok = next[cmp.Or(s.From, s.Path)]
 			case plan.Markers:
 				want, ok = got, strings.Contains(string(got.Data), "<<<<<<<")
 			}

@@ -54,6 +54,43 @@ func Read(root string, paths []string, recorded tree.Tree) (tree.Tree, error) {
 	return got, nil
 }
 
+// Beside returns the regular files below the directory root that stand in the folder
+// of one of paths and are like it, as like says of two paths. No one asked for them:
+// what can't be read, or is larger than any file that people write, is left out.
+func Beside(root string, paths []string, like func(p, other string) bool) tree.Tree {
+	got := make(tree.Tree)
+	if len(paths) == 0 {
+		return got
+	}
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return got
+	}
+	d := Open(r)
+	defer func() { _ = d.Close() }()
+	listed := make(map[string][]string)
+	for _, p := range paths {
+		dir := path.Dir(p)
+		if _, ok := listed[dir]; !ok {
+			listed[dir], _ = d.Names(dir)
+		}
+		for _, name := range listed[dir] {
+			const tooLarge = 1 << 20
+			other := path.Join(dir, name)
+			if _, ok := got[other]; ok || !like(p, other) {
+				continue
+			}
+			if info, err := d.Lstat(other); err != nil || info.Size() > tooLarge {
+				continue
+			}
+			if f, err := d.File(other); err == nil {
+				got[other] = f.File
+			}
+		}
+	}
+	return got
+}
+
 // A File is one regular file as it stands on disk.
 type File struct {
 	tree.File

@@ -53,6 +53,33 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// What may be read beside a file is regular, of a size that people write, and in the
+// repository.
+func TestBeside(t *testing.T) {
+	t.Parallel()
+	root := setup(t)
+	for _, err := range []error{
+		os.Symlink("../../../out/secret", filepath.Join(root, "cmd/a/link.go")),
+		os.Symlink("cmd", filepath.Join(root, "linked")),
+		os.Mkdir(filepath.Join(root, "cmd/a/dir.go"), 0o755),
+		os.WriteFile(filepath.Join(root, "cmd/a/large.go"), make([]byte, 2<<20), 0o600),
+		os.WriteFile(filepath.Join(root, "cmd/a/other.go"), []byte("other"), 0o755),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	paths := []string{"cmd/a/gone.go", "none/gone.go", "linked/a/gone.go", "../out/gone", "gone"}
+	got := Beside(root, paths, func(p, other string) bool { return filepath.Ext(p) == filepath.Ext(other) && other != "odd" })
+	want := tree.Tree{"cmd/a/main.go": {Data: []byte("main.go")}, "cmd/a/other.go": {Data: []byte("other"), Exec: true}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := Beside(filepath.Join(root, "none"), paths, nil); len(got) > 0 {
+		t.Errorf("without a root: %v", got)
+	}
+}
+
 func TestReadWithoutRoot(t *testing.T) {
 	t.Parallel()
 	got, err := Read(filepath.Join(t.TempDir(), "a/b"), []string{"go.mod"}, nil)
