@@ -1,3 +1,7 @@
+# Services are compiled in many folders, and what the compiler makes of a package is
+# not to depend on which: so it is made once.
+export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
+
 .PHONY: test lint engines combos bench golden generate
 
 # Tests and, with what they leave of the processors, linters: tests wait much.
@@ -10,7 +14,7 @@ engines:
 	./internal/engines/with ./internal/engines/test
 
 # The linters vet, too.
-lint: LINT = nice $(CURDIR)/bin/golangci-lint run
+lint: LINT = GOGC=400 nice $(CURDIR)/bin/golangci-lint run
 lint: bin/golangci-lint
 	$(LINT) ./...
 	$(LINT) --build-tags postgres,production ./templates/...

@@ -161,7 +161,7 @@ func startOnSmallDisk(t *testing.T) (s *diskService, disk string) {
 	program := filepath.Join(dir, "service")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/everything") //nolint:gosec // a constant command
 	build.Dir = "everything"
-	build.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly")
+	build.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly "+os.Getenv("GOFLAGS"))
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

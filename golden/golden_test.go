@@ -106,7 +106,7 @@ func TestServicesPassTheirTests(t *testing.T) {
 			args := []string{"test", "-timeout", "25m", "-race=" + strconv.FormatBool(s.name != "everything"), "./..."}
 			cmd := exec.CommandContext(t.Context(), "go", args...) //nolint:gosec // a constant command
 			cmd.Dir = s.name
-			cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly -vet=off")
+			cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly -vet=off "+os.Getenv("GOFLAGS"))
 			if output, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("go %s in golden/%s: %v\n%s", strings.Join(args, " "), s.name, err, output)
 			}

@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv(name, value)
 			}
 			env.Setenv("SCAFFOLD", program)
-			env.Setenv("GOFLAGS", "-mod=readonly")
+			env.Setenv("GOFLAGS", "-mod=readonly "+os.Getenv("GOFLAGS"))
 			env.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
 			env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 			env.Setenv("GIT_CEILING_DIRECTORIES", filepath.Dir(env.WorkDir))

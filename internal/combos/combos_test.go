@@ -2,6 +2,7 @@ package combos
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"hash/fnv"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,13 +43,28 @@ func loadCatalog(t testing.TB) *catalog.Catalog {
 	return c
 }
 
-func TestEverySelectionBuilds(t *testing.T) {
-	t.Parallel()
-	start := time.Now()
-	p, err := newProver(t.Context(), loadCatalog(t))
+// proverOnce is the prover of all tests: what one of them has checked need not be again.
+var proverOnce = sync.OnceValues(func() (*prover, error) {
+	c, err := catalog.Load(templates.FS)
+	if err != nil {
+		return nil, err
+	}
+	return newProver(context.Background(), c)
+})
+
+func sharedProver(t testing.TB) *prover {
+	t.Helper()
+	p, err := proverOnce()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return p
+}
+
+func TestEverySelectionBuilds(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	p := sharedProver(t)
 	loaded := time.Since(start)
 	all := everySelection(t, p.space)
 	failures := p.proveAll(all)
@@ -234,11 +251,7 @@ func holds(s space, r row, tuple []level) bool {
 // caught, in some selection.
 func TestTheProofFails(t *testing.T) {
 	t.Parallel()
-	c := loadCatalog(t)
-	whole, err := newProver(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := sharedProver(t)
 	all, err := whole.selections()
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +260,7 @@ func TestTheProofFails(t *testing.T) {
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			p := m.breaks(t, c, whole.checker)
+			p := m.breaks(t, whole.catalog, whole.checker)
 			small, failed := firstFailure(p, all)
 			if !failed {
 				t.Fatal("it passed")
