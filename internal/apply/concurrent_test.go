@@ -163,6 +163,33 @@ func TestEditDuringApply(t *testing.T) {
 	}
 }
 
+// What is saved over a file that the change had replaced already stays, and the error
+// says where what the change had replaced is.
+func TestEditDuringApplyOfWhatIsDone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	owner(t, dir)
+	want := snapshot(t, dir)
+	a := applier{hook: func(op, name string, after bool) error {
+		if after && op == "rename" && name == "cmd/orders/app.go" {
+			put(t, dir, name, "mine, and longer\n", 0o644)
+			put(t, dir, "go.mod", "mine, and longer\n", 0o664)
+		}
+		return nil
+	}}
+	err := a.apply(t.Context(), dir, everyKind())
+	var changed *ChangedError
+	if !errors.As(err, &changed) || !strings.Contains(err.Error(), "cmd/orders/app.go.scaffold-old") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %v", err)
+	}
+	want["cmd/orders/app.go"] = "-rw-r--r-- mine, and longer\n"
+	want["cmd/orders/app.go.scaffold-old"] = "-rw-r--r-- package main // 1\n"
+	want["go.mod"] = "-rw-rw-r-- mine, and longer\n"
+	if diff := cmp.Diff(want, snapshot(t, dir)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestSecondRun(t *testing.T) {
 	t.Parallel()
 	for _, s := range []scenario{scenarios[0], scenarios[5]} {
