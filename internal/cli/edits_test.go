@@ -232,11 +232,11 @@ func (s *ownedService) manifest() record.Manifest {
 
 // A result is what a command did, as it says itself.
 type result struct {
-	Result, Error string
-	Needed        []string
-	Plan          struct{ Steps []plan.Step }
-	code          int
-	said          string
+	Result, Error           string
+	Needed, Broken, Clashes []string
+	Plan                    struct{ Steps []plan.Step }
+	code                    int
+	said                    string
 }
 
 func (r result) step(p string) plan.Step {
@@ -337,7 +337,7 @@ func (s *ownedService) refused(r result, before map[string]string) {
 	if diff := cmp.Diff(before, s.files()); diff != "" {
 		s.t.Fatalf("%s\nexit code %d, and written (-before +after):\n%s", r.said, r.code, diff)
 	}
-	if r.code == exitConflicts && len(r.conflicts()) == 0 && len(r.Needed) == 0 {
+	if r.code == exitConflicts && len(r.conflicts())+len(r.Needed)+len(r.Broken)+len(r.Clashes) == 0 {
 		s.t.Fatalf("%s\nconflicts, and none is listed", r.said)
 	}
 	if r.Error == "" {
