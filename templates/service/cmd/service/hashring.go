@@ -36,6 +36,7 @@ func (a *App) setupHashring(s *settings) start {
 		}
 		a.hashring.Add("documents", shelf)
 		a.life.OnStop("hashring", a.hashring.Close)
+		a.life.OnDrain(a.hashring.Drain)
 		a.life.Go("hashring", a.hashring.Run)
 		a.life.OnReady("hashring", a.hashring.Ready)
 

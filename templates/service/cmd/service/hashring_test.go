@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -155,5 +157,51 @@ func TestHashringLeave(t *testing.T) {
 	for i := range 30 {
 		edits, _ := hashringEdit(t, first.URL, "doc"+strconv.Itoa(i))
 		mustEqual(t, "edits of a document", edits, 2)
+	}
+}
+
+// What stops before the ring may take all the time that there is: by then a member
+// has handed over what it had.
+func TestHashringLeavesBeforeOthersStop(t *testing.T) {
+	env := hashringEnv(t)
+	env["HASHRING_QUORUM"] = "1"
+	firstEnv := hashringFirst(env)
+	firstEnv["HASHRING_NAME"] = "first"
+	first := startProcess(t, firstEnv)
+	hashringMembers(t, first.URL, 1)
+	stopping, release := make(chan struct{}), make(chan struct{})
+	second := startRun(t, env, func(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
+		app := newApp()
+		stuck := part{"stuck", func(*settings) start {
+			return func(context.Context) error {
+				app.life.OnStop("stuck", func(context.Context) error { close(stopping); <-release; return nil })
+				return nil
+			}
+		}}
+		return app.run(ctx, getenv, append(app.parts(), stuck), stdout, stderr)
+	})
+	hashringMembers(t, first.URL, 2)
+	hashringMembers(t, second.URL, 2)
+	owners := make(map[string]int)
+	for i := range 30 {
+		_, owner := hashringEdit(t, second.URL, "doc"+strconv.Itoa(i))
+		owners[owner]++
+	}
+	mustEqual(t, "owners", len(owners), 2)
+	stopped := make(chan error, 1)
+	go func() { stopped <- second.Stop() }()
+	<-stopping
+	waittest.Until(t, func() error {
+		_, metrics := get(t, first.URL+"/metrics")
+		return contains(metrics, "\nhashring_keys 30\n")
+	})
+	for i := range 30 {
+		edits, owner := hashringEdit(t, first.URL, "doc"+strconv.Itoa(i))
+		mustEqual(t, "edits of a document", edits, 2)
+		mustEqual(t, "its owner", owner, "first")
+	}
+	close(release)
+	if err := <-stopped; err != nil {
+		t.Error(err)
 	}
 }

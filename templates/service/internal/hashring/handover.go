@@ -188,7 +188,7 @@ func (n *Node) leave(ctx context.Context) {
 			n.log.WarnContext(ctx, "the ring was not told that this member leaves", "error", err)
 		}
 	}
-	for len(n.view.Load().members) > 1 && (n.state.Keys() > 0 || n.holdsAny()) {
+	for n.view.Load().heirs(n.name) && (n.state.Keys() > 0 || n.holdsAny()) {
 		changed := n.watch()
 		select {
 		case <-changed:

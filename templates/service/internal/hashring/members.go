@@ -54,6 +54,16 @@ func newView(members map[string]member, epoch uint64) *view {
 	return &view{members: members, ring: NewRing(stay), hash: hash.Sum64(), epoch: epoch, since: time.Now()}
 }
 
+// heirs reports whether a member other than the one of that name stays.
+func (v *view) heirs(name string) bool {
+	for other, m := range v.members {
+		if other != name && !m.Leaving {
+			return true
+		}
+	}
+	return false
+}
+
 // membership tells a node of members that come and go.
 type membership struct {
 	list *memberlist.Memberlist

@@ -368,6 +368,43 @@ func TestAfterALapseDocumentsBeginAnew(t *testing.T) {
 	}
 }
 
+// A member that drains hands over at once, and forwards what it is asked until it is
+// told to end. One that is alone answers on, until another comes.
+func TestADrainingMemberForwards(t *testing.T) {
+	first := startRing(t, 1, patient)[0]
+	edit := func(n *testNode, want string) {
+		t.Helper()
+		for i := range 20 {
+			owner, _, err := call(http.MethodPost, n.url, "k"+strconv.Itoa(i))
+			if err != nil || owner != want {
+				t.Fatalf("answered by %s, %v, want %s", owner, err, want)
+			}
+		}
+	}
+	first.Drain()
+	first.Drain()
+	edit(first, first.Name())
+	config := testConfig(first)
+	patient(&config)
+	second := startNode(t, config)
+	waittest.Until(t, func() error {
+		if held := second.holds(); held != Partitions || len(second.view.Load().members) != 1 {
+			return fmt.Errorf("the second holds %d partitions, and sees %d members", held, len(second.view.Load().members))
+		}
+		return nil
+	})
+	if first.shelf.Keys() != 0 {
+		t.Errorf("%d documents were not handed over", first.shelf.Keys())
+	}
+	edit(first, second.Name())
+	if _, edits, err := call(http.MethodGet, second.url, "k0"); err != nil || edits != 2 {
+		t.Errorf("%d edits, %v", edits, err)
+	}
+	if lapses := testutil.ToFloat64(first.metrics.lapses); lapses != 0 {
+		t.Errorf("%v lapses of a member that has left", lapses)
+	}
+}
+
 // Below the quorum nobody answers.
 func TestWithoutAQuorumNobodyAnswers(t *testing.T) {
 	config := testConfig()
@@ -453,7 +490,7 @@ func TestAMemberThatBeginsAgainIsTaken(t *testing.T) {
 	killed := nodes[1]
 	config := killed.config
 	config.GossipAddr, config.PeerAddr = killed.GossipAddr(), killed.peers.listener.Addr().String()
-	if err := killed.Close(t.Context()); err != nil { // and says nothing
+	if err := killed.close(); err != nil { // and says nothing
 		t.Fatal(err)
 	}
 	if err := killed.stop(); err != nil { // what it listened on is closed
