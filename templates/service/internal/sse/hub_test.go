@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -371,6 +372,36 @@ func TestStalledClientSlowsNoOther(t *testing.T) {
 	wantData(t, s, "after")
 	if got := testutil.ToFloat64(h.metrics.clients); got != 1 {
 		t.Errorf("%v clients are open, want 1", got)
+	}
+}
+
+// A client that announces a body and sends none keeps its place no longer than a
+// request may take.
+func TestABodyThatNeverComes(t *testing.T) {
+	t.Parallel()
+	h, url := newTestHub(t, testConfig())
+	conn, err := net.Dial("tcp", strings.TrimPrefix(strings.TrimSuffix(url, "/"), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }() // nothing is expected of it
+	if _, err := io.WriteString(conn, "GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	waittest.Until(t, func() error {
+		if n := testutil.ToFloat64(h.metrics.clients); n != 1 {
+			return fmt.Errorf("%v clients, want 1", n)
+		}
+		return nil
+	})
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection is still open")
+	}
+	if n := testutil.ToFloat64(h.metrics.clients); n != 0 {
+		t.Errorf("%v clients, want none", n)
 	}
 }
 

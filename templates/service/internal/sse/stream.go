@@ -30,12 +30,11 @@ func (h *Hub) Stream(w http.ResponseWriter, r *http.Request, topics ...string) e
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	// The server's read timeout is for requests, and this one has been read; its
-	// write timeout is for whole answers, and this one has no end: each write
-	// gets a deadline of its own.
+	// The server's write timeout is for whole answers, and this one has no end: each
+	// write gets a deadline of its own.
 	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("event stream: lift the read deadline: %w", err)
+	if err := control.SetWriteDeadline(time.Now().Add(h.config.WriteTimeout)); err != nil {
+		return fmt.Errorf("event stream: move the write deadline: %w", err)
 	}
 	if refused := h.admit(); refused != "" {
 		header.Del("Cache-Control")
@@ -76,6 +75,15 @@ type stream struct {
 // run writes the stream until it ends, and returns why it did.
 func (s *stream) run(ctx context.Context, lastID string) string {
 	result, ended := s.open(ctx, lastID)
+	if ended == "" {
+		// The first write waits for the rest of the request. Where that did not come in
+		// time the request is over, and its end still waits for it: for as long as the
+		// server's read timeout lets it, which is lifted only now.
+		ended = s.interrupted(ctx)
+	}
+	if ended == "" {
+		ended = writeEnded(s.control.SetReadDeadline(time.Time{}))
+	}
 	if ended == "" {
 		ended = s.catchUp(ctx, &result)
 	}
@@ -264,22 +272,20 @@ func (s *stream) write(chunks ...[]byte) (ended string) {
 			return writeEnded(err)
 		}
 	}
-	if err := s.control.Flush(); err != nil {
-		return writeEnded(err)
-	}
-	return ""
+	return writeEnded(s.control.Flush())
 }
 
 // deadline moves the write deadline, in place of the server's for whole answers.
 func (s *stream) deadline() (ended string) {
-	if err := s.control.SetWriteDeadline(time.Now().Add(s.hub.config.WriteTimeout)); err != nil {
-		return writeEnded(err)
-	}
-	return ""
+	return writeEnded(s.control.SetWriteDeadline(time.Now().Add(s.hub.config.WriteTimeout)))
 }
 
-func writeEnded(err error) string {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+// writeEnded returns why the stream ends with err, "" where there is none.
+func writeEnded(err error) (ended string) {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return endStalled
 	}
 	return endGone
