@@ -27,7 +27,7 @@ func hashringEnv(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	return map[string]string{
-		"HASHRING_JOIN": listener.Addr().String(), "HASHRING_PROBE_INTERVAL": "300ms", "HASHRING_LEASE": "1s",
+		"HASHRING_JOIN": listener.Addr().String(), "HASHRING_PROBE_INTERVAL": "300ms", "HASHRING_LEASE": "2s",
 		"HASHRING_QUORUM": "2", "HASHRING_WAIT": "20s",
 	}
 }

@@ -61,6 +61,7 @@ type Node struct {
 	lease   time.Time
 
 	wake     chan struct{} // to claim
+	settled  settled       // belongs to who claims
 	changeMu sync.Mutex
 	change   chan struct{} // closed when a request that waits should look again
 }

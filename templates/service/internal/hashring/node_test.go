@@ -31,10 +31,39 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// begun is a state that is nothing but how often each partition was begun.
+type begun struct {
+	mu             sync.Mutex
+	newest, others map[int]int
+}
+
+func (*begun) Export(int) []byte        { return nil }
+func (*begun) Import(int, []byte) error { return nil }
+func (*begun) Drop(int)                 {}
+func (*begun) Keys() int                { return 0 }
+
+func (b *begun) Begin(partition int, newest bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if newest {
+		b.newest[partition]++
+	} else {
+		b.others[partition]++
+	}
+}
+
+// count returns how many partitions were begun, by what was said of them.
+func (b *begun) count() (newest, others int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.newest), len(b.others)
+}
+
 // A testNode is a member, and the server that outside callers use.
 type testNode struct {
 	*Node
 	shelf *documents.Shelf
+	begun *begun
 	url   string
 	stop  func() error
 	// answered is called with each key that was answered here, and when its work
@@ -67,7 +96,9 @@ func startNode(t testing.TB, config Config) *testNode {
 		t.Fatal(err)
 	}
 	node.Add("documents", shelf)
-	n := &testNode{Node: node, shelf: shelf, answered: func(string, time.Time, time.Time) {}}
+	begun := &begun{newest: make(map[int]int), others: make(map[int]int)}
+	node.Add("begun", begun)
+	n := &testNode{Node: node, shelf: shelf, begun: begun, answered: func(string, time.Time, time.Time) {}}
 	key := func(r *http.Request) (string, error) { return r.PathValue("key"), nil }
 	mux.Handle("/{key}", node.Handler(key, func(w http.ResponseWriter, r *http.Request) error {
 		text, err := io.ReadAll(r.Body)
@@ -402,6 +433,79 @@ func TestADrainingMemberForwards(t *testing.T) {
 	}
 	if lapses := testutil.ToFloat64(first.metrics.lapses); lapses != 0 {
 		t.Errorf("%v lapses of a member that has left", lapses)
+	}
+}
+
+// A state is told what was handed over from what is taken because its owner is lost:
+// of that, another may have the newest copy.
+func TestWhatIsBegun(t *testing.T) {
+	nodes := startRing(t, 3, patient)
+	killed, lost := nodes[2], nodes[2].holds()
+	if newest, others := killed.begun.count(); newest < lost || others != 0 {
+		t.Errorf("handed over: %d begun of %d, %d as if the owner was lost", newest, lost, others)
+	}
+	if err := killed.close(); err != nil { // and says nothing
+		t.Fatal(err)
+	}
+	settle(t, nodes[:2])
+	_, first := nodes[0].begun.count()
+	if _, second := nodes[1].begun.count(); first+second != lost {
+		t.Errorf("the owner is lost: %d and %d begun of %d", first, second, lost)
+	}
+}
+
+// A member that was not confirmed for a while has the newest of what it had, unless
+// somebody took it for lost.
+func TestALapseAlone(t *testing.T) {
+	nodes := startRing(t, 2, patient)
+	second := nodes[1]
+	held := second.holds()
+	second.leaseMu.Lock()
+	second.lease = time.Now().Add(-time.Second)
+	second.leaseMu.Unlock()
+	waittest.Until(t, func() error {
+		if testutil.ToFloat64(second.metrics.lapses) == 0 {
+			return errors.New("no lapse yet")
+		}
+		return nil
+	})
+	settle(t, nodes)
+	second.begun.mu.Lock()
+	defer second.begun.mu.Unlock()
+	twice := 0
+	for _, times := range second.begun.newest {
+		if times == 2 {
+			twice++
+		}
+	}
+	if twice != held || len(second.begun.others) != 0 {
+		t.Errorf("%d of %d begun again as the newest, %d not", twice, held, len(second.begun.others))
+	}
+}
+
+// The ring changes while a partition is on its way: who has it hands it on, and
+// nobody waits for a lease, or takes it for lost.
+func TestAPartitionGoesFromHandToHand(t *testing.T) {
+	nodes := startRing(t, 2, patient)
+	owner, other := nodes[0], nodes[1]
+	p := 0
+	for owner.view.Load().ring.Owner(p) != owner.Name() {
+		p++
+	}
+	term, _ := other.leased()
+	owner.held[p].Store(0)
+	if _, ok := other.accept(time.Now().Add(-other.config.Lease), term, taking{Released: []int{p}}); ok || other.held[p].Load() != 0 {
+		t.Error("what was let go of a lease ago is taken")
+	}
+	if _, ok := other.accept(time.Now(), term, taking{Released: []int{p}}); !ok {
+		t.Error("what was let go of is not taken")
+	}
+	owner.poke()
+	settle(t, nodes)
+	owner.begun.mu.Lock()
+	defer owner.begun.mu.Unlock()
+	if owner.begun.newest[p] != 1 || owner.begun.others[p] != 0 {
+		t.Errorf("begun %d times as handed over, %d times as lost", owner.begun.newest[p], owner.begun.others[p])
 	}
 }
 

@@ -95,14 +95,18 @@ func (r *Rooms) open(key string) (*Room, error) {
 		if r.count >= r.config.MaxRooms {
 			return nil, ErrRoomsFull
 		}
-		now := time.Now()
-		room = r.put(roomState{Key: key, Epoch: strings.ToLower(rand.Text()[:10]), Began: now}, now)
+		room = r.put(newRoom(key, time.Now()), time.Now())
 	}
 	if !r.draining && room.hub.isDraining() {
 		room.hub = r.newHub(room.state())
 	}
 	room.used = time.Now()
 	return room, nil
+}
+
+// newRoom is a room in which nothing was said yet.
+func newRoom(key string, began time.Time) roomState {
+	return roomState{Key: key, Epoch: strings.ToLower(rand.Text()[:10]), Began: began}
 }
 
 // put makes a room of a state; mu is held.
@@ -257,7 +261,7 @@ func (r *Rooms) Drain() {
 
 // A roomState is a room as it goes to another instance. Of two copies of one
 // epoch, that with the higher sequence is newer; of two epochs, that which began
-// later: its instance knew of no other.
+// later: its instance knew of no other, or not how far that had come.
 type roomState struct {
 	Key      string
 	Epoch    string
@@ -326,6 +330,25 @@ func (r *Rooms) Import(_ int, state []byte) error {
 		}
 	}
 	return nil
+}
+
+// Begin has the rooms of a partition begin anew where others may have gone on from a
+// copy of them that is not here: under the epoch that they had, the same ids would
+// stand for other messages.
+func (r *Rooms) Begin(partition int, newest bool) {
+	if newest {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, room := range r.rooms[partition] {
+		// Later than the copy at hand, also where its instance's clock is ahead.
+		began := time.Now()
+		if !began.After(room.began) {
+			began = room.began.Add(1)
+		}
+		r.put(newRoom(key, began), room.used)
+	}
 }
 
 // Drop forgets a partition.
