@@ -40,6 +40,7 @@ func (n *Node) Handler(key func(*http.Request) (string, error), next httpapi.Han
 			return err
 		}
 		if r.Context().Value(forwardedKey{}) != nil {
+			n.awaitHeld(r.Context(), PartitionOf(k))
 			err := next(w, r)
 			if errors.Is(err, ErrNotOwner) {
 				w.Header().Set(notOwnerHeader, "1")
@@ -59,7 +60,7 @@ func (n *Node) Handler(key func(*http.Request) (string, error), next httpapi.Han
 func (n *Node) route(w http.ResponseWriter, r *http.Request, partition int, body []byte, next httpapi.Handler) error {
 	timeout := time.NewTimer(n.config.Wait)
 	defer timeout.Stop()
-	for {
+	for pause := firstPause; ; pause = longer(pause) {
 		changed := n.watch()
 		v := n.view.Load()
 		owner := v.ring.Owner(partition)
@@ -76,7 +77,7 @@ func (n *Node) route(w http.ResponseWriter, r *http.Request, partition int, body
 		}
 		select {
 		case <-changed:
-		case <-time.After(20 * time.Millisecond): // it changes elsewhere
+		case <-time.After(pause): // it changes elsewhere
 		case <-r.Context().Done():
 			return r.Context().Err()
 		case <-timeout.C:
@@ -85,6 +86,35 @@ func (n *Node) route(w http.ResponseWriter, r *http.Request, partition int, body
 		}
 	}
 }
+
+// awaitHeld waits a while for a partition that is this member's by its view, and is
+// still on its way: else all who wait for it would ask again and again.
+func (n *Node) awaitHeld(ctx context.Context, partition int) {
+	enough := time.NewTimer(min(longestPause, n.config.ForwardTimeout/2))
+	defer enough.Stop()
+	for {
+		changed := n.watch()
+		if _, err := n.check(partition); err == nil || n.view.Load().ring.Owner(partition) != n.name {
+			return
+		}
+		select {
+		case <-changed:
+		case <-enough.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Between two tries there are from firstPause to longestPause, each time twice as long:
+// who can't answer yet has other things to do.
+const (
+	firstPause   = 20 * time.Millisecond
+	longestPause = 500 * time.Millisecond
+)
+
+func longer(pause time.Duration) time.Duration { return min(2*pause, longestPause) }
 
 // lost says in the API's words that it is not known what was done.
 func lost(err error) error {

@@ -36,16 +36,18 @@ func (n *Node) keep(asked time.Time, term uint64, partition int) bool {
 
 // keepClaiming takes what this member owns whenever that may have changed.
 func (n *Node) keepClaiming(ctx context.Context) {
-	for {
+	for pause := firstPause; ; {
 		var again <-chan time.Time
 		if !n.claim(ctx) {
-			again = time.After(20 * time.Millisecond)
+			again = time.After(pause)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.wake:
+			pause = firstPause
 		case <-again:
+			pause = longer(pause)
 		}
 		if ctx.Err() != nil {
 			return
@@ -84,6 +86,7 @@ func (n *Node) claim(ctx context.Context) bool {
 		case <-ctx.Done():
 			return true
 		case <-n.wake:
+			n.poke() // whoever called this is to know
 			return false
 		case <-time.After(n.config.Lease + n.config.Lease/10): // clocks are not all as fast
 		}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -657,6 +658,78 @@ func TestNothingIsForwardedTwice(t *testing.T) {
 		return
 	}
 	t.Fatal("a owns none of 20 keys")
+}
+
+// elsewhere has the node take another member for the owner of everything, until the
+// test ends. What that is asked for a key is answered by answer.
+func elsewhere(t *testing.T, n *testNode, answer http.HandlerFunc) {
+	t.Helper()
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/.hashring/") {
+			w.WriteHeader(http.StatusConflict)
+			return
+		}
+		answer(w, r)
+	}))
+	t.Cleanup(other.Close)
+	right := n.view.Swap(newView(map[string]member{"other": {Peer: other.Listener.Addr().String()}}, 0))
+	t.Cleanup(func() { n.view.Store(right) })
+}
+
+// While a key has no owner, those who wait for it do not ask all the time: whoever
+// is to have it is busy with that.
+func TestWaitingRequestsAreSparing(t *testing.T) {
+	var asked atomic.Int64
+	config := testConfig()
+	config.Wait = time.Second
+	n := startNode(t, config)
+	elsewhere(t, n, func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set(notOwnerHeader, "1")
+		w.WriteHeader(http.StatusMisdirectedRequest)
+	})
+	if _, _, err := call(http.MethodPost, n.url, "k"); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("%v, want 503", err)
+	}
+	if times := asked.Load(); times < 2 || times > 8 {
+		t.Errorf("asked %d times in a second", times)
+	}
+}
+
+// Who is to have a key, and is about to, has the caller wait rather than ask again.
+func TestTheNextOwnerIsWaitedFor(t *testing.T) {
+	config := testConfig()
+	config.Quorum = 2 // holds nothing, as it is alone
+	n := startNode(t, config)
+	ask := func() int {
+		req, err := http.NewRequest(http.MethodPost, "http://"+n.peers.listener.Addr().String()+"/k", strings.NewReader("some words"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(tokenHeader, n.peers.token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close() // says nothing more
+		return resp.StatusCode
+	}
+	begin := time.Now()
+	if status := ask(); status != http.StatusMisdirectedRequest || time.Since(begin) < longestPause {
+		t.Errorf("%d after %s, want 421 after %s", status, time.Since(begin), longestPause)
+	}
+	n.leaseMu.Lock()
+	n.lease = time.Now().Add(time.Hour)
+	n.leaseMu.Unlock()
+	var held sync.WaitGroup
+	held.Go(func() {
+		n.held[PartitionOf("k")].Store(1)
+		n.changed()
+	})
+	if status := ask(); status != http.StatusOK {
+		t.Errorf("%d once it is held, want 200", status)
+	}
+	held.Wait()
 }
 
 // The owner is told who asked, how, and within what trace.
