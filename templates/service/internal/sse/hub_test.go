@@ -40,6 +40,7 @@ func testConfig() Config {
 		MaxEventBytes: 64 << 10,
 		Heartbeat:     time.Hour,
 		WriteTimeout:  10 * time.Second,
+		MaxReplays:    10,
 		Retry:         time.Second,
 	}
 }
@@ -477,6 +478,24 @@ func TestDrain(t *testing.T) {
 	}
 	if got := testutil.ToFloat64(h.metrics.ended.WithLabelValues(endDrained)); got != 2 {
 		t.Errorf("%v streams counted as drained, want 2", got)
+	}
+}
+
+// Clients of an instance that is killed have only the time that they were told at
+// first: it is each one's own.
+func TestEachClientHasItsOwnTimeToComeBack(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.RetrySpread = time.Hour
+	_, url := newTestHub(t, config)
+	a, b := ssetest.Open(t, url+"a", ""), ssetest.Open(t, url+"a", "")
+	for _, s := range []*ssetest.Stream{a, b} {
+		if err := s.Position(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a.Retry <= time.Second || b.Retry <= time.Second || a.Retry == b.Retry {
+		t.Errorf("told to retry after %s and %s, want them spread", a.Retry, b.Retry)
 	}
 }
 

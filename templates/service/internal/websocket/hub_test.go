@@ -45,6 +45,7 @@ func testConfig() Config {
 		PongTimeout:     10 * time.Second,
 		WriteTimeout:    10 * time.Second,
 		CloseTimeout:    5 * time.Second,
+		MaxReplays:      10,
 		Retry:           time.Second,
 	}
 }

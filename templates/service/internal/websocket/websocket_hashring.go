@@ -129,6 +129,7 @@ func (r *Rooms) newHub(s roomState) *Hub {
 	h := &Hub{
 		config: r.hub.config, log: r.hub.log, metrics: r.hub.metrics, protection: r.hub.protection, pool: r.hub.pool,
 		drain:   make(chan struct{}),
+		replays: make(chan struct{}, r.hub.config.MaxReplays),
 		epoch:   s.Epoch,
 		seq:     s.Seq,
 		window:  newWindow(r.config.Messages, r.hub.config.WindowAge),
