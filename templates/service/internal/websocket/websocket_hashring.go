@@ -74,9 +74,17 @@ func NewRooms(hub *Hub, config RoomsConfig, partition func(key string) int) *Roo
 }
 
 // Allow returns the problem that [Hub.Serve] has with a request that is from a
-// page of another origin, or no upgrade. No room is to be opened for it: it would
-// take another's place.
-func (r *Rooms) Allow(w http.ResponseWriter, req *http.Request) error { return r.hub.allow(w, req) }
+// page of another origin, or no handshake, or for which there is no socket. No room
+// is to be opened for it: it would take another's place.
+func (r *Rooms) Allow(w http.ResponseWriter, req *http.Request) error {
+	if err := r.hub.allow(w, req); err != nil {
+		return err
+	}
+	if r.hub.pool.count.Load() >= int64(r.hub.config.MaxClients) {
+		return r.hub.refuse(refuseFull)
+	}
+	return nil
+}
 
 // Open returns a room, and makes it where there is none.
 func (r *Rooms) Open(key string) (*Room, error) {
