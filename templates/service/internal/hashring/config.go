@@ -40,6 +40,9 @@ type Config struct {
 	Wait time.Duration `env:"HASHRING_WAIT" envDefault:"2s"`
 	// ForwardTimeout is how long the owner may take to answer.
 	ForwardTimeout time.Duration `env:"HASHRING_FORWARD_TIMEOUT" envDefault:"10s"`
+	// MaxPassed is how many upgraded connections, such as sockets, this member passes
+	// on to their owners at once; the next one is answered with 503.
+	MaxPassed int `env:"HASHRING_MAX_PASSED" envDefault:"10000"`
 	// LeaveTimeout is how long a member that stops waits until the others have
 	// its state.
 	LeaveTimeout time.Duration `env:"HASHRING_LEAVE_TIMEOUT" envDefault:"5s"`
@@ -71,6 +74,7 @@ func (c Config) Validate() error {
 		setting.Between("HASHRING_PROBE_INTERVAL", c.ProbeInterval, 10*time.Millisecond, time.Minute),
 		setting.Between("HASHRING_WAIT", c.Wait, 0, time.Minute),
 		setting.Between("HASHRING_FORWARD_TIMEOUT", c.ForwardTimeout, time.Millisecond, time.Hour),
+		setting.Between("HASHRING_MAX_PASSED", c.MaxPassed, 1, 1<<24),
 		setting.Between("HASHRING_LEAVE_TIMEOUT", c.LeaveTimeout, time.Millisecond, time.Hour),
 	)...)
 }

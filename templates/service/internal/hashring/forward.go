@@ -145,9 +145,9 @@ func (n *Node) forward(w http.ResponseWriter, r *http.Request, to member) error 
 	var failure error
 	upgraded := false
 	if r.Header.Get("Upgrade") != "" {
-		ctx, done, ok := n.passed.begin(r.Context())
-		if !ok {
-			return unavailable("This server is being replaced; try again.")
+		ctx, done, err := n.passed.begin(r.Context(), n.config.MaxPassed)
+		if err != nil {
+			return err
 		}
 		defer done()
 		r = r.WithContext(ctx)
@@ -226,12 +226,16 @@ type passed struct {
 	ended bool
 }
 
-// begin returns the context of one more, unless all have been ended.
-func (p *passed) begin(ctx context.Context) (_ context.Context, done func(), ok bool) {
+// begin returns the context of one more, unless there are as many as there may be, or
+// all have been ended.
+func (p *passed) begin(ctx context.Context, most int) (_ context.Context, done func(), _ error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
-		return nil, nil, false
+		return nil, nil, unavailable("This server is being replaced; try again.")
+	}
+	if len(p.open) >= most {
+		return nil, nil, unavailable("This server passes on as many connections as it may; try again later.")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	if p.open == nil {
@@ -245,7 +249,14 @@ func (p *passed) begin(ctx context.Context) (_ context.Context, done func(), ok 
 		defer p.mu.Unlock()
 		delete(p.open, &cancel)
 		p.wait.Done()
-	}, true
+	}, nil
+}
+
+// count returns how many there are.
+func (p *passed) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.open)
 }
 
 // end closes all, and lets none begin.

@@ -76,6 +76,7 @@ func testConfig(join ...*testNode) Config {
 	c := Config{
 		GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Quorum: 1, Lease: 500 * time.Millisecond,
 		ProbeInterval: 100 * time.Millisecond, Wait: 20 * time.Second, ForwardTimeout: 5 * time.Second, LeaveTimeout: 10 * time.Second,
+		MaxPassed: 10,
 	}
 	for _, n := range join {
 		c.Join = append(c.Join, n.GossipAddr())
@@ -805,6 +806,7 @@ func TestValidate(t *testing.T) {
 		"HASHRING_WAIT":            func(c *Config) { c.Wait = -1 },
 		"HASHRING_FORWARD_TIMEOUT": func(c *Config) { c.ForwardTimeout = 0 },
 		"HASHRING_LEAVE_TIMEOUT":   func(c *Config) { c.LeaveTimeout = 0 },
+		"HASHRING_MAX_PASSED":      func(c *Config) { c.MaxPassed = 0 },
 		"HASHRING_NAME":            func(c *Config) { c.Name = strings.Repeat("n", 65) },
 	} {
 		c := testConfig()
