@@ -100,6 +100,7 @@ func openMembership(config Config, name string, self member, logger *slog.Logger
 	c.ProbeInterval = config.ProbeInterval
 	c.ProbeTimeout = min(c.ProbeTimeout, config.ProbeInterval/2)
 	c.GossipInterval = min(c.GossipInterval, config.ProbeInterval)
+	c.DeadNodeReclaimTime = config.ProbeInterval // a killed member's name, at any address
 	c.Delegate, c.Events, c.Conflict = delegate{m}, delegate{m}, delegate{m}
 	c.Logger = log.New(m.said, "", 0)
 	if c.SecretKey, err = config.key(); err != nil {

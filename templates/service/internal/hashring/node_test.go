@@ -609,6 +609,27 @@ func TestAMemberThatBeginsAgainIsTaken(t *testing.T) {
 	}
 }
 
+// A member that is killed and begins again at another address has its name once the
+// others know that it is dead, rather than when they have forgotten it.
+func TestAKilledMembersNameIsFree(t *testing.T) {
+	nodes := startRing(t, 3, func(c *Config) {
+		if len(c.Join) == 2 {
+			c.Name = "again"
+		}
+	})
+	if err := nodes[2].close(); err != nil { // and says nothing
+		t.Fatal(err)
+	}
+	config := testConfig(nodes[0], nodes[1])
+	config.Name = "again"
+	begin := time.Now()
+	again := startNode(t, config)
+	settle(t, []*testNode{nodes[0], nodes[1], again})
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("it joined after %s", took)
+	}
+}
+
 // A member of a name that is taken stops, and those that are there do not lose the
 // one that had it.
 func TestAMemberThatNeverJoinedLeavesNobody(t *testing.T) {
