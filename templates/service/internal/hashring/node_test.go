@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -537,6 +538,49 @@ func TestAMemberThatReachesNobodyAnswersNothing(t *testing.T) {
 	n := startNode(t, config)
 	if _, _, err := call(http.MethodGet, n.url, "k"); err == nil || n.Ready(t.Context()) == nil || n.holds() > 0 {
 		t.Errorf("it answers: %v", err)
+	}
+}
+
+// Members that take connections and say nothing, as those of a host that is frozen,
+// hold up neither the start nor the stop.
+func TestDeafMembersHoldUpNothing(t *testing.T) {
+	config := testConfig()
+	config.GossipAddr, config.AdvertiseIP = "0.0.0.0:0", "127.0.0.1" // has the timeouts of a network
+	config.SecretKey = base64.StdEncoding.EncodeToString(make([]byte, 32))
+	var connected atomic.Int64
+	var accepting sync.WaitGroup
+	defer accepting.Wait()
+	for range 5 {
+		deaf, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepting.Go(func() {
+			for {
+				conn, err := deaf.Accept()
+				if err != nil {
+					return
+				}
+				connected.Add(1)
+				defer func() { _ = conn.Close() }() // nothing was said
+			}
+		})
+		defer func() { _ = deaf.Close() }() // nothing was written
+		config.Join = append(config.Join, deaf.Addr().String())
+	}
+	n := startNode(t, config)
+	waittest.Until(t, func() error {
+		if connected.Load() == 0 {
+			return errors.New("no member was asked yet")
+		}
+		return nil
+	})
+	begin := time.Now()
+	if err := n.stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > 8*time.Second {
+		t.Errorf("it took %s to stop", took)
 	}
 }
 
