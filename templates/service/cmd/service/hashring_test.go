@@ -28,7 +28,7 @@ func hashringEnv(t *testing.T) map[string]string {
 	}
 	return map[string]string{
 		"HASHRING_JOIN": listener.Addr().String(), "HASHRING_PROBE_INTERVAL": "300ms", "HASHRING_LEASE": "2s",
-		"HASHRING_QUORUM": "2", "HASHRING_WAIT": "20s",
+		"HASHRING_QUORUM": "2", "HASHRING_WAIT": "15s",
 	}
 }
 
@@ -204,4 +204,10 @@ func TestHashringLeavesBeforeOthersStop(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
+}
+
+func TestHashringContradictions(t *testing.T) {
+	refuseTogether(t, map[string]string{"HASHRING_WAIT": "15s", "HASHRING_FORWARD_TIMEOUT": "15s"},
+		"HASHRING_FORWARD_TIMEOUT=15s: after HASHRING_WAIT=15s an answer may take 31s, which must not be more than HTTP_WRITE_TIMEOUT=30s")
+	refuseTogether(t, map[string]string{"HASHRING_WAIT": "15s", "HASHRING_FORWARD_TIMEOUT": "14s"}, "")
 }

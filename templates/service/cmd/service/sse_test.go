@@ -73,7 +73,8 @@ func TestSSERoutes(t *testing.T) {
 func TestSSEStream(t *testing.T) {
 	s := startService(t, map[string]string{
 		"HTTP_READ_TIMEOUT": "1s", "HTTP_WRITE_TIMEOUT": "1s", "SSE_HEARTBEAT": "50ms",
-		"SYNCHRONOUS_TIMEOUT": "1s", "HASHRING_FORWARD_TIMEOUT": "1s", // must not be more, where that part is there
+		// These must not be more, where their parts are there.
+		"SYNCHRONOUS_TIMEOUT": "1s", "HASHRING_WAIT": "100ms", "HASHRING_FORWARD_TIMEOUT": "400ms",
 	})
 	stream := ssetest.Open(t, s.URL+"/orders/42/events", "")
 	for begin := time.Now(); time.Since(begin) < 1500*time.Millisecond; {

@@ -38,7 +38,8 @@ type Config struct {
 	ProbeInterval time.Duration `env:"HASHRING_PROBE_INTERVAL" envDefault:"1s"`
 	// Wait is how long a request waits for its key to have an owner.
 	Wait time.Duration `env:"HASHRING_WAIT" envDefault:"2s"`
-	// ForwardTimeout is how long the owner may take to answer.
+	// ForwardTimeout is how long the owner may take to answer; together with Wait and
+	// a second it is at most HTTP_WRITE_TIMEOUT.
 	ForwardTimeout time.Duration `env:"HASHRING_FORWARD_TIMEOUT" envDefault:"10s"`
 	// MaxPassed is how many upgraded connections, such as sockets, this member passes
 	// on to their owners at once; the next one is answered with 503.
@@ -78,6 +79,13 @@ func (c Config) Validate() error {
 		setting.Between("HASHRING_LEAVE_TIMEOUT", c.LeaveTimeout, time.Millisecond, time.Hour),
 	)...)
 }
+
+// Longest is how long it takes at most until a request is answered: it waits for its
+// key to have an owner, and is sent there once more.
+func (c Config) Longest() time.Duration { return c.Wait + c.dialTimeout() + c.ForwardTimeout }
+
+// dialTimeout is how long another member may take to accept a connection.
+func (c Config) dialTimeout() time.Duration { return min(time.Second, c.ForwardTimeout) }
 
 func (c Config) key() ([]byte, error) { return base64.StdEncoding.DecodeString(c.SecretKey) }
 

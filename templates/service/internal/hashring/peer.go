@@ -69,7 +69,7 @@ func openPeers(ctx context.Context, config Config, n *Node, handler http.Handler
 		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
 	}
 	p.transport = &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: time.Second}).DialContext,
+		DialContext:           (&net.Dialer{Timeout: config.dialTimeout()}).DialContext,
 		MaxIdleConnsPerHost:   32,
 		IdleConnTimeout:       idleTimeout,
 		ResponseHeaderTimeout: config.ForwardTimeout,
