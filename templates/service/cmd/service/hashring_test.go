@@ -146,6 +146,14 @@ func TestHashringLeave(t *testing.T) {
 		owners[owner]++
 	}
 	mustEqual(t, "owners", len(owners), 2)
+	for i := range 30 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, second.URL+"/documents/doc"+strconv.Itoa(i), http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, _ := do(t, req)
+		mustEqual(t, "request ids of an answer", len(resp.Header.Values("X-Request-Id")), 1)
+	}
 	_, metrics := get(t, first.URL+"/metrics")
 	want := fmt.Sprintf(`http_request_duration_seconds_count{method="POST",route="POST /documents/{id}/edits",status="200"} %d`, owners["first"])
 	if err := contains(metrics, want); err != nil {

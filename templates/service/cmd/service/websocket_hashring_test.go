@@ -174,6 +174,12 @@ func TestWebSocketHashring(t *testing.T) {
 			mustEqual(t, "no upgrade", status, http.StatusUpgradeRequired)
 		}
 	}
+	for _, m := range members { // two sockets of a room of its own, and one that was passed on
+		waittest.Until(t, func() error {
+			_, metrics := get(t, m.URL+"/metrics")
+			return contains(metrics, `route="GET /sticky/{id}/socket",status="101"} 3`)
+		})
+	}
 	status, _ := get(t, members[0].URL+"/sticky/a.b")
 	mustEqual(t, "a bad id", status, http.StatusBadRequest)
 	status, _ = get(t, members[0].URL+"/sticky/nobody")

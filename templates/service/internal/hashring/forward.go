@@ -172,6 +172,7 @@ func (n *Node) forward(w http.ResponseWriter, r *http.Request, to member) error 
 			if resp.Header.Get(notOwnerHeader) != "" {
 				return ErrNotOwner
 			}
+			resp.Header.Del("X-Request-Id") // this member says it already
 			if conn, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
 				upgraded = true
 				resp.Body = whole{conn}
