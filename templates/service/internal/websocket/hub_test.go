@@ -262,7 +262,7 @@ func TestRefusedMessages(t *testing.T) {
 		want websockettest.Frame
 	}{
 		{`{"ref":"r","data":1}`, websockettest.Frame{Type: typeError, Ref: "r", Status: 409, Detail: "Not now."}},
-		{`{"ref":"r","data":2}`, websockettest.Frame{Type: typeError, Ref: "r", Status: 503, Detail: "The message could not be taken; try again later."}},
+		{`{"ref":"r","data":2}`, websockettest.Frame{Type: typeError, Ref: "r", Status: 503, Detail: "It is not known whether the message was taken."}},
 		{`{"ref":"r","data":3}`, websockettest.Frame{Type: typeAccepted, Ref: "r"}},
 		{`{"ref":"r"}`, websockettest.Frame{Type: typeError, Ref: "r", Status: 400}},
 		{`[]`, websockettest.Frame{Type: typeError, Status: 400}},

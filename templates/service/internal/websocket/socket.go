@@ -23,7 +23,7 @@ import (
 // A Receiver is called with what a client sends, one message at a time, and
 // returns the id of the message that it became in the room, if it did. The
 // client is told of an error that is or wraps a [httpapi.Problem] below 500; of
-// any other only that the message could not be taken.
+// any other only that it is not known whether the message was taken.
 type Receiver func(ctx context.Context, data json.RawMessage) (id string, err error)
 
 // Serve upgrades the request to a socket in the room, and returns when that is
@@ -308,7 +308,7 @@ func (s *socket) hand(ctx context.Context, in incoming) (note, string) {
 		return note{Type: typeError, Ref: in.Ref, Status: problem.Status, Detail: problem.Error()}, receivedRefused
 	}
 	if ctx.Err() == nil {
-		s.hub.log.WarnContext(ctx, "socket: a message could not be taken", "error", err)
+		s.hub.log.WarnContext(ctx, "socket: a message may not have been taken", "error", err)
 	}
-	return note{Type: typeError, Ref: in.Ref, Status: http.StatusServiceUnavailable, Detail: "The message could not be taken; try again later."}, receivedFailed
+	return note{Type: typeError, Ref: in.Ref, Status: http.StatusServiceUnavailable, Detail: "It is not known whether the message was taken."}, receivedFailed
 }
