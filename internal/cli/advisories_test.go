@@ -261,7 +261,7 @@ func TestCVE202224065(t *testing.T) {
 		case line == "git init --quiet":
 		case strings.HasPrefix(line, "go list -export -test -f {{.ImportPath}} "):
 			for _, w := range words[6:] {
-				if !strings.HasPrefix(w, "-overlay=/") && !strings.HasPrefix(w, "./") {
+				if !strings.HasPrefix(w, "-overlay=/") && w != "-mod=readonly" && !strings.HasPrefix(w, "./") {
 					t.Errorf("the go command got %q: %s", w, line)
 				}
 			}

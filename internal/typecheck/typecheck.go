@@ -126,6 +126,9 @@ var problem = regexp.MustCompile(`^(?:.*?: )?([^:\s]+\.go):(\d+)(?::\d+)?: (.*)$
 // mixed is how the go command writes that a folder has files of two packages.
 var mixed = regexp.MustCompile(`found packages \S+ \(\S+\) and \S+ \((\S+\.go)\) in (\S+)$`)
 
+// lacking is how it writes that a package is not there.
+var lacking = regexp.MustCompile(`package [^\s:;]+`)
+
 // unloaded are errors with a position that come from what is at hand, not from
 // the code.
 var unloaded = []string{
@@ -138,6 +141,10 @@ var unloaded = []string{
 // that are only in the overlay.
 func compile(ctx context.Context, root string, dirs []string, names *strings.Replacer, flags ...string) ([]Problem, error) {
 	args := slices.Concat([]string{"list", "-export", "-test", "-f", "{{.ImportPath}}"}, flags)
+	// GOFLAGS may say -mod=mod, with which the go command writes go.mod and go.sum.
+	if _, err := os.Stat(filepath.Join(root, "vendor", "modules.txt")); err != nil {
+		args = append(args, "-mod=readonly")
+	}
 	for _, dir := range dirs {
 		args = append(args, "./"+dir)
 	}
@@ -195,9 +202,8 @@ func problems(text, own string) ([]Problem, error) {
 			continue
 		}
 		p := Problem{File: path.Clean(filepath.ToSlash(m[1])), Line: at, Text: m[3]}
-		if missing {
-			p.Text, _, _ = strings.Cut(strings.TrimPrefix(p.Text, "no required module provides "), ";")
-			p.Text += " is not there"
+		if lacks := lacking.FindString(p.Text); missing && lacks != "" {
+			p.Text = lacks + " is not there"
 		}
 		if !slices.Contains(found, p) {
 			found = append(found, p)

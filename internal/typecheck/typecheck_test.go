@@ -126,6 +126,24 @@ func TestCheckUnavailable(t *testing.T) {
 	}
 }
 
+// Whatever the go command is told by its environment, nothing is written.
+func TestCheckWritesNothing(t *testing.T) {
+	root := repository(t)
+	t.Setenv("GOFLAGS", "-mod=mod")
+	mod := filepath.Join(root, "go.mod")
+	const text = "module acme.com/orders\n" // the go command would add a go line
+	if err := os.WriteFile(mod, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	after := map[string]*tree.File{"internal/tidy/tidy.go": file("package tidy\n\nconst a = b\n")}
+	if _, err := Check(t.Context(), root, []string{"internal/tidy"}, after); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(mod); err != nil || string(got) != text {
+		t.Errorf("go.mod is %q, %v", got, err)
+	}
+}
+
 func TestCheckWithoutGo(t *testing.T) {
 	root := repository(t)
 	t.Setenv("PATH", t.TempDir())
