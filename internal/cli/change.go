@@ -111,8 +111,9 @@ type draft struct {
 	// importers are the folders of the owner's packages, by the folder of the
 	// service's package that they import, where these were looked for.
 	importers map[string][]string
-	// broken says what of the owner's code no longer type-checks.
-	broken []string
+	// broken says what of the owner's code no longer type-checks, and left what of it
+	// in files that go and that they decided to keep.
+	broken, left []string
 	// clashes says which routes of the owner's some that are to come clash with.
 	clashes []string
 	// stale says which of the owner's files import the module by its former name.
@@ -277,27 +278,17 @@ func (a *app) carryOut(ctx context.Context, d *draft, o *changeOptions, doc *doc
 			return nil, err
 		}
 	}
-	policy := func() {
-		if o.conflicts != "" {
-			d.plan = d.plan.Resolve(plan.Policy(o.conflicts))
+	terminal := a.terminalFor(ctx, o)
+	show := sync.OnceFunc(func() {
+		if !o.json {
+			a.printDraft(title, d, o.dryRun)
 		}
-	}
-	policy()
-	if err := a.checkTypes(ctx, d); err != nil {
+	})
+	err := a.settle(ctx, d, o, terminal, show)
+	doc.draft(d)
+	if err != nil {
 		return nil, err
 	}
-	policy()
-	doc.draft(d)
-	if !o.json {
-		a.printDraft(title, d, o.dryRun)
-	}
-	terminal := a.terminalFor(ctx, o)
-	if !o.dryRun && terminal != nil {
-		if err := a.decide(terminal, d); err != nil {
-			return nil, err
-		}
-	}
-	doc.draft(d)
 	if err := a.bears(d, o, terminal != nil); err != nil {
 		return nil, err
 	}
@@ -338,6 +329,33 @@ func (a *app) carryOut(ctx context.Context, d *draft, o *changeOptions, doc *doc
 	a.noteVendor(d)
 	doc.Result, a.wrote = resultWritten, d.root
 	return d, nil
+}
+
+// settle has the conflicts of a draft decided, as was said beforehand or by the person
+// who is asked, once the draft was shown. What comes of that is type-checked, until no
+// new conflict does.
+func (a *app) settle(ctx context.Context, d *draft, o *changeOptions, terminal *ask.Terminal, show func()) error {
+	for {
+		if o.conflicts != "" {
+			d.plan = d.plan.Resolve(plan.Policy(o.conflicts))
+		}
+		if len(d.plan.Conflicts()) > 0 {
+			show()
+			if o.dryRun || terminal == nil {
+				return nil
+			}
+			if err := a.decide(terminal, d); err != nil {
+				return err
+			}
+		}
+		if err := a.checkTypes(ctx, d); err != nil {
+			return err
+		}
+		if len(d.plan.Conflicts()) == 0 {
+			show()
+			return nil
+		}
+	}
 }
 
 // confirm asks whether to write, where anything is asked.

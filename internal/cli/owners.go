@@ -34,6 +34,9 @@ func (a *app) bears(d *draft, o *changeOptions, asked bool) error {
 	default:
 		a.notef("%s, which is taken out", few(d.needed))
 	}
+	if len(d.left) > 0 {
+		a.notef("%s: stays as you decided, and does not type-check any more: mend it afterwards", few(d.left))
+	}
 	for _, x := range []struct {
 		found      []string
 		why, first string
@@ -43,7 +46,7 @@ func (a *app) bears(d *draft, o *changeOptions, asked bool) error {
 	} {
 		switch {
 		case len(x.found) == 0:
-		case o.conflicts == "" && !asked:
+		case o.conflicts != string(plan.Theirs) && !asked:
 			return &bearError{few(x.found) + ": " + x.why + ": nothing was written; " + x.first + ", or say --conflicts=theirs and mend it afterwards"}
 		default:
 			a.notef("%s: %s: mend it afterwards", few(x.found), x.why)

@@ -18,41 +18,62 @@ import (
 )
 
 // checkTypes makes a conflict of each Go file that both sides changed and whose
-// merge is Go, but no longer type-checks with the rest of its package. Where nothing
-// is merged, but what changes no longer type-checks with code of the owner's, it
-// notes that: no file is to be decided about. Where it can't be found out that is
-// said, and no failure.
+// merge is Go, but no longer type-checks with the rest of its package. Of other code
+// that no longer type-checks with what changes, it notes that: no file is to be
+// decided about.
 func (a *app) checkTypes(ctx context.Context, d *draft) error {
 	merged := goMerges(d.plan)
-	dirs := touched(d, merged)
-	if len(dirs) == 0 || len(d.plan.Conflicts()) > 0 {
-		return nil
-	}
-	after := make(map[string]*tree.File)
-	for _, step := range d.plan.Changes() {
-		after[step.Path] = step.After
-	}
-	problems, err := a.typeCheck(ctx, d.root, dirs, after)
-	var unavailable *typecheck.UnavailableError
-	if errors.As(err, &unavailable) && len(merged) == 0 {
-		return nil
-	}
-	if errors.As(err, &unavailable) {
-		a.notef("what was merged in %s was not type-checked (%s): run `go vet ./...` afterwards", strings.Join(merged, ", "), unavailable.Why)
-		return nil
-	}
-	if err != nil {
+	var rest []typecheck.Problem
+	var err error
+	if d.plan, rest, err = a.doubt(ctx, d.root, d.plan, merged, touched(d, merged)); err != nil {
 		return err
 	}
-	for _, problem := range problems {
-		if len(merged) == 0 {
+	d.broken, d.left = nil, nil
+	for _, problem := range rest {
+		if step, ok := d.plan.Step(problem.File); ok && step.Decided == plan.Mine && step.Next == nil {
+			d.left = append(d.left, problem.String())
+		} else {
 			d.broken = append(d.broken, problem.String())
-		}
-		for _, p := range blamed(merged, problem) {
-			d.plan = d.plan.Doubt(p, problem.String())
 		}
 	}
 	return nil
+}
+
+// doubt type-checks the folders as a plan leaves them. It returns the plan with a
+// conflict for each merge that a problem may come from, and the problems that come
+// from none. What was decided to be mended has none. Where it can't be found out
+// that is said, and no failure.
+func (a *app) doubt(ctx context.Context, root string, p plan.Plan, merged, dirs []string) (_ plan.Plan, rest []typecheck.Problem, err error) {
+	if len(dirs) == 0 {
+		return p, nil, nil
+	}
+	after := make(map[string]*tree.File)
+	marked := make(map[string]bool) // folders with a file that is yet to be edited
+	for _, step := range p.Changes() {
+		after[step.Path] = step.After
+		if step.Decided == plan.Markers && path.Ext(step.Path) == ".go" {
+			marked[path.Dir(step.Path)] = true
+		}
+	}
+	problems, err := a.typeCheck(ctx, root, dirs, after)
+	var unavailable *typecheck.UnavailableError
+	if errors.As(err, &unavailable) && len(merged) == 0 {
+		return p, nil, nil
+	}
+	if errors.As(err, &unavailable) {
+		a.notef("what was merged in %s was not type-checked (%s): run `go vet ./...` afterwards", strings.Join(merged, ", "), unavailable.Why)
+		return p, nil, nil
+	}
+	for _, problem := range problems {
+		near := blamed(merged, problem)
+		for _, name := range near {
+			p = p.Doubt(name, problem.String())
+		}
+		if len(near) == 0 && !marked[path.Dir(problem.File)] {
+			rest = append(rest, problem)
+		}
+	}
+	return p, rest, err
 }
 
 // The go command takes a second where it has compiled before what the packages
@@ -138,14 +159,10 @@ func goMerges(p plan.Plan) []string {
 }
 
 // blamed are the merges that a problem may come from: that of its own file, or
-// else those in its package, or else all.
+// else those in its package.
 func blamed(merged []string, problem typecheck.Problem) []string {
 	if slices.Contains(merged, problem.File) {
 		return []string{problem.File}
 	}
-	near := slices.DeleteFunc(slices.Clone(merged), func(p string) bool { return path.Dir(p) != path.Dir(problem.File) })
-	if len(near) > 0 {
-		return near
-	}
-	return merged
+	return slices.DeleteFunc(slices.Clone(merged), func(p string) bool { return path.Dir(p) != path.Dir(problem.File) })
 }
