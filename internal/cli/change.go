@@ -102,8 +102,9 @@ type draft struct {
 	selection catalog.Selection
 	// added are the patterns that come because another one requires them.
 	added []catalog.Added
-	next  tree.Tree
-	plan  plan.Plan
+	// work is what stands at the paths of what was last written and of next.
+	next, work tree.Tree
+	plan       plan.Plan
 	// needed says which of the owner's files import what is taken out, and own are
 	// the Go files that scaffold did not write, where these were looked for.
 	needed []string
@@ -143,23 +144,22 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 		}
 		d.added = slices.DeleteFunc(d.added, func(added catalog.Added) bool { return before.Has(added.Pattern) })
 	}
-	work, err := d.render(c)
+	if err := d.render(c); err != nil {
+		return nil, err
+	}
+	if err := checkModule(s, want, d.work); err != nil {
+		return nil, err
+	}
+	if err := d.checkMoved(d.work); err != nil {
+		return nil, err
+	}
+	base, err := d.owners()
 	if err != nil {
 		return nil, err
 	}
-	if err := checkModule(s, want, work); err != nil {
-		return nil, err
-	}
-	if err := d.checkMoved(work); err != nil {
-		return nil, err
-	}
-	base, err := d.owners(work)
-	if err != nil {
-		return nil, err
-	}
-	base = d.followed(base, work)
+	base = d.followed(base, d.work)
 	// Without these, what is added is not built, or nothing starts it.
-	d.plan = plan.Make(base, d.next, work, goMod, "go.sum", "cmd/"+want.Name+"/app.go")
+	d.plan = plan.Make(base, d.next, d.work, goMod, "go.sum", "cmd/"+want.Name+"/app.go")
 	if err := d.checkMigrations(); err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 
 // render makes what is to stand next, and reads what stands at its paths and at
 // those of what was last written. The files that are known are read meanwhile.
-func (d *draft) render(c *catalog.Catalog) (work tree.Tree, err error) {
+func (d *draft) render(c *catalog.Catalog) (err error) {
 	var known tree.Tree
 	var failed error
 	var reading sync.WaitGroup
@@ -182,17 +182,17 @@ func (d *draft) render(c *catalog.Catalog) (work tree.Tree, err error) {
 	d.next, err = render.Render(c, d.selection)
 	reading.Wait()
 	if err = cmp.Or(err, failed); err != nil {
-		return nil, err
+		return err
 	}
 	fresh := slices.DeleteFunc(d.next.Paths(), func(p string) bool {
 		_, ok := d.base[p]
 		return ok
 	})
-	if work, err = worktree.Read(d.root, fresh, d.base); err != nil {
-		return nil, err
+	if d.work, err = worktree.Read(d.root, fresh, d.base); err != nil {
+		return err
 	}
-	maps.Copy(work, known)
-	return work, nil
+	maps.Copy(d.work, known)
+	return nil
 }
 
 // resolve makes a manifest a selection.

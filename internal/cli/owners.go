@@ -68,7 +68,7 @@ func few(names []string) string {
 // it notes the packages, and returns the base to plan with: one in which the
 // requirements that the owner's code needs were never scaffold's, so that they
 // stay. The sums of an owner who has requirements of their own stay, all of them.
-func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
+func (d *draft) owners() (tree.Tree, error) {
 	if d.text == nil {
 		return d.base, nil
 	}
@@ -91,7 +91,7 @@ func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
 		}
 	}
 	less := slices.DeleteFunc(slices.Collect(maps.Keys(was)), func(m string) bool { _, ok := next[m]; return ok })
-	edited := !slices.Equal(said(work[goMod].Data), said(last[goMod].Data))
+	edited := !slices.Equal(said(d.work[goMod].Data), said(last[goMod].Data))
 	direct, err := gomod.Direct(last[goMod].Data)
 	if err != nil {
 		return last, err
@@ -107,7 +107,7 @@ func (d *draft) owners(work tree.Tree) (tree.Tree, error) {
 		return last, nil
 	}
 	less = append(less, takes...)
-	imports, err := d.imports(work)
+	imports, err := d.imports()
 	if err != nil {
 		return nil, err
 	}
@@ -174,11 +174,16 @@ func requirements(base, next tree.Tree) (was, is map[string]string, err error) {
 func packages(files tree.Tree) map[string]bool {
 	dirs := make(map[string]bool)
 	for p := range files {
-		if path.Ext(p) == ".go" && !strings.HasSuffix(p, "_test.go") {
+		if importable(p) {
 			dirs[path.Dir(p)] = true
 		}
 	}
 	return dirs
+}
+
+// importable reports whether a file belongs to what others import of its package.
+func importable(name string) bool {
+	return path.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go")
 }
 
 // leavesNone reports whether of a package nothing but scaffold's stands there.
@@ -194,7 +199,7 @@ func (d *draft) leavesNone(dir string) bool {
 // imports returns what the owner's own Go code imports: files that scaffold did not
 // write, and what was added to those that it did. Each with one of the files. Of a
 // module below the service's, it is what that imports of the service.
-func (d *draft) imports(work tree.Tree) (map[string]string, error) {
+func (d *draft) imports() (map[string]string, error) {
 	all := make(map[string]string)
 	root, err := os.OpenRoot(d.root)
 	if err != nil {
@@ -226,7 +231,7 @@ func (d *draft) imports(work tree.Tree) (map[string]string, error) {
 			return nil
 		}
 		written, ours := d.base[name]
-		data := work[name].Data
+		data := d.work[name].Data
 		if !ours {
 			if data, err = fs.ReadFile(fsys, name); err != nil {
 				return unread(e, err)

@@ -23,9 +23,14 @@ import (
 // decided about.
 func (a *app) checkTypes(ctx context.Context, d *draft) error {
 	merged := goMerges(d.plan)
+	users, err := d.users()
+	if err != nil {
+		return err
+	}
+	dirs := touched(d, merged)
+	maps.Copy(dirs, users)
 	var rest []typecheck.Problem
-	var err error
-	if d.plan, rest, err = a.doubt(ctx, d.root, d.plan, merged, touched(d, merged)); err != nil {
+	if d.plan, rest, err = a.doubt(ctx, d.root, d.plan, merged, dirs); err != nil {
 		return err
 	}
 	d.broken, d.left = nil, nil
@@ -43,7 +48,7 @@ func (a *app) checkTypes(ctx context.Context, d *draft) error {
 // conflict for each merge that a problem may come from, and the problems that come
 // from none. What was decided to be mended has none. Where it can't be found out
 // that is said, and no failure.
-func (a *app) doubt(ctx context.Context, root string, p plan.Plan, merged, dirs []string) (_ plan.Plan, rest []typecheck.Problem, err error) {
+func (a *app) doubt(ctx context.Context, root string, p plan.Plan, merged []string, dirs map[string]bool) (_ plan.Plan, rest []typecheck.Problem, err error) {
 	if len(dirs) == 0 {
 		return p, nil, nil
 	}
@@ -55,13 +60,11 @@ func (a *app) doubt(ctx context.Context, root string, p plan.Plan, merged, dirs 
 			marked[path.Dir(step.Path)] = true
 		}
 	}
-	problems, err := a.typeCheck(ctx, root, dirs, after)
+	folders := slices.Sorted(maps.Keys(dirs))
+	problems, err := a.typeCheck(ctx, root, folders, after)
 	var unavailable *typecheck.UnavailableError
-	if errors.As(err, &unavailable) && len(merged) == 0 {
-		return p, nil, nil
-	}
 	if errors.As(err, &unavailable) {
-		a.notef("what was merged in %s was not type-checked (%s): run `go vet ./...` afterwards", strings.Join(merged, ", "), unavailable.Why)
+		a.notef("%s: not type-checked with what changes (%s): run `go vet ./...` afterwards", few(folders), unavailable.Why)
 		return p, nil, nil
 	}
 	for _, problem := range problems {
@@ -88,7 +91,7 @@ func (a *app) typeCheck(ctx context.Context, root string, dirs []string, after m
 	within, cancel := context.WithTimeout(ctx, typesLimit)
 	defer cancel()
 	if a.terminal(ctx) != nil { // a person waits
-		said := time.AfterFunc(typesSaid, func() { a.notef("type-checking what was merged; the go command compiles what it needs first ...") })
+		said := time.AfterFunc(typesSaid, func() { a.notef("type-checking what changes; the go command compiles what it needs first ...") })
 		defer said.Stop()
 	}
 	problems, err := typecheck.Check(within, root, dirs, after)
@@ -98,36 +101,92 @@ func (a *app) typeCheck(ctx context.Context, root string, dirs []string, after m
 	return problems, err
 }
 
-// touched are the folders of the merges, those in which the plan changes Go files
-// beside some that the owner edited or wrote, and those of the owner's that import
-// one from which files go, where these were looked for.
-func touched(d *draft, merged []string) []string {
+// touched are the folders of the merges, and those in which the plan changes Go files
+// beside some that the owner edited or wrote.
+func touched(d *draft, merged []string) map[string]bool {
 	dirs := make(map[string]bool)
-	for _, p := range merged {
-		dirs[path.Dir(p)] = true
+	for _, name := range merged {
+		dirs[path.Dir(name)] = true
 	}
-	changed, less := make(map[string]bool), make(map[string]bool)
+	changed := make(map[string]bool)
 	for _, step := range d.plan.Changes() {
 		if path.Ext(step.Path) == ".go" {
 			changed[path.Dir(step.Path)] = true
-			less[path.Dir(step.Path)] = less[path.Dir(step.Path)] || step.After == nil
 		}
 	}
 	for _, step := range d.plan.Steps {
-		if path.Ext(step.Path) == ".go" && step.Action == plan.Keep && step.Work != nil && changed[path.Dir(step.Path)] {
+		if stays(step) && changed[path.Dir(step.Path)] {
 			dirs[path.Dir(step.Path)] = true
 		}
 	}
 	for dir := range changed {
-		dirs[dir] = dirs[dir] || len(d.ownIn(dir)) > 0
-	}
-	for dir, importers := range d.importers {
-		for _, importer := range importers {
-			dirs[importer] = dirs[importer] || less[dir]
+		if len(d.ownIn(dir)) > 0 {
+			dirs[dir] = true
 		}
 	}
-	maps.DeleteFunc(dirs, func(_ string, check bool) bool { return !check })
-	return slices.Sorted(maps.Keys(dirs))
+	return dirs
+}
+
+// stays reports whether a Go file stays as the owner edited it.
+func stays(s plan.Step) bool {
+	return path.Ext(s.Path) == ".go" && s.Action == plan.Keep && s.Work != nil
+}
+
+// altered are the folders of packages that can be imported, and of which files change
+// or go. What only comes new to a package breaks none that imports it.
+func (d *draft) altered() (dirs []string) {
+	for _, step := range d.plan.Changes() {
+		dir := path.Dir(step.Path)
+		if step.Work != nil && importable(step.Path) && dir != "cmd/"+d.want.Name && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// users are the folders with Go files that the owner wrote or edited, in packages that
+// import what is altered, themselves or by others. Where nothing is, no file is read.
+func (d *draft) users() (map[string]bool, error) {
+	reached := d.altered()
+	if len(reached) == 0 {
+		return nil, nil
+	}
+	if d.importers == nil {
+		if _, err := d.imports(); err != nil {
+			return nil, err
+		}
+	}
+	importers := maps.Clone(d.importers)
+	for p, f := range d.next {
+		if path.Ext(p) != ".go" {
+			continue
+		}
+		for _, imp := range added(p, nil, f.Data) {
+			if below, own := strings.CutPrefix(imp, d.want.Module+"/"); own {
+				importers[below] = append(importers[below], path.Dir(p))
+			}
+		}
+	}
+	theirs := make(map[string]bool)
+	for p := range d.own {
+		theirs[path.Dir(p)] = true
+	}
+	for _, step := range d.plan.Steps {
+		theirs[path.Dir(step.Path)] = theirs[path.Dir(step.Path)] || stays(step)
+	}
+	users := make(map[string]bool)
+	for i := 0; i < len(reached); i++ {
+		for _, dir := range importers[reached[i]] {
+			if slices.Contains(reached, dir) {
+				continue
+			}
+			reached = append(reached, dir)
+			if theirs[dir] {
+				users[dir] = true
+			}
+		}
+	}
+	return users, nil
 }
 
 // ownIn returns the Go files of the owner's in a folder.

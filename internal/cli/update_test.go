@@ -106,6 +106,48 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// TestUpdateAsksForTypes: what the templates have no more, and code of the owner's uses,
+// is told before anything is written, wherever that code is.
+func TestUpdateAsksForTypes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, text, want string }{
+		{"internal/mine/mine.go", "package mine\n\nimport \"example.com/orders/internal/sse\"\n\nvar _ = sse.Old\n", "internal/mine/mine.go:5: undefined: sse.Old"},
+		{"cmd/orders/mine.go", "package main\n\nfunc (a *App) mine() { a.sse.Old() }\n", "cmd/orders/mine.go:3: a.sse.Old undefined"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			old := older(t)
+			event := old["service/internal/sse/event.go"]
+			event.Data = append(event.Data, "\n// Old is of the first version.\nfunc Old() {}\n\n// Old is, too.\nfunc (h *Hub) Old() {}\n"...)
+			orders := filepath.Join(t.TempDir(), "orders")
+			if code, out := runWith(t, old, "v0.0.3", "new", "orders", "--dir", orders, "--with", "sse", "--no-git"); code != 0 {
+				t.Fatal(out)
+			}
+			write(t, filepath.Join(orders, tt.name), tt.text)
+			before, err := below(orders)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code, out := runWith(t, templates.FS, "v0.1.0", "update", "--dir", orders)
+			if code != 3 || !strings.Contains(out, tt.want) || !strings.Contains(out, "with your own code this does not type-check any more") {
+				t.Errorf("update: %d\n%s", code, out)
+			}
+			after, err := below(orders)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("written all the same:\n%s", diff)
+			}
+			// What does not use it is no concern of it.
+			write(t, filepath.Join(orders, tt.name), strings.ReplaceAll(strings.ReplaceAll(tt.text, "a.sse.Old()", "a.sse.Drain()"), "sse.Old", "sse.New"))
+			if code, out := runWith(t, templates.FS, "v0.1.0", "update", "--dir", orders); code != 0 || strings.Contains(out, "type-check") {
+				t.Errorf("update: %d\n%s", code, out)
+			}
+		})
+	}
+}
+
 // TestUpdateConflict: what both changed is asked about, and nothing is written.
 func TestUpdateConflict(t *testing.T) {
 	t.Parallel()
