@@ -118,13 +118,14 @@ func tally(p plan.Plan) string {
 // printDone says what a change did, and what is left to do by hand.
 func (a *app) printDone(c *catalog.Catalog, d *draft) {
 	a.printf("Done: %s.\n", tally(d.plan))
-	a.printMarked(d)
+	a.printMarked(d.plan)
 	a.printEngines(c, d.selection)
+	a.printMoves(c, d.had(c), d.selection.Options)
 }
 
 // printMarked says which files hold conflict markers now.
-func (a *app) printMarked(d *draft) {
-	for _, s := range d.plan.Steps {
+func (a *app) printMarked(p plan.Plan) {
+	for _, s := range p.Steps {
 		switch {
 		case s.Decided == plan.Markers && s.Conflict.Reason == plan.Types:
 			a.printf("%s: does not type-check yet; it is yours to mend.\n", s.Path)

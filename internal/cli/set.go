@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,20 +71,18 @@ func runSet(ctx context.Context, a *app, o *setOptions, doc *document) error {
 	d, err := a.change(ctx, s, want, &o.changeOptions, doc, fmt.Sprintf("%s: setting %s", s.manifest.Name, optionsLine(set)))
 	if err == nil && d != nil && !o.json {
 		a.printDone(c, d)
-		a.printMoves(c, before, set)
 	}
 	return err
 }
 
 // printMoves says what a change of options leaves to the owner, and what not.
-func (a *app) printMoves(c *catalog.Catalog, before catalog.Selection, set map[string]string) {
+func (a *app) printMoves(c *catalog.Catalog, had, has map[string]string) {
 	for _, option := range c.Options {
-		value, ok := set[option.Name]
-		was, had := before.Options[option.Name]
-		if !ok || !had || was == value {
+		was, is := had[option.Name], has[option.Name]
+		if was == "" || is == "" || was == is {
 			continue
 		}
-		a.printf("\nFrom %s=%s to %s, by hand:\n", option.Name, was, value)
+		a.printf("\nFrom %s=%s to %s, by hand:\n", option.Name, was, is)
 		for _, line := range option.Set.ByHand {
 			a.printf("  - %s\n", line)
 		}
@@ -90,4 +91,36 @@ func (a *app) printMoves(c *catalog.Catalog, before catalog.Selection, set map[s
 			a.printf("  - %s\n", line)
 		}
 	}
+}
+
+// had are the options with which the service was last written, by its files:
+// scaffold.yaml may have been edited since.
+func (d *draft) had(c *catalog.Catalog) map[string]string {
+	options := make(map[string]string)
+	for _, o := range c.Options {
+		var names []string
+		for p := range d.base {
+			if path.Dir(p) == "internal/"+o.Pattern {
+				names = append(names, path.Base(p))
+			}
+		}
+		if value := alternative(o, names); value != "" {
+			options[o.Name] = value
+		}
+	}
+	return options
+}
+
+// alternative returns the value of an option that has a file among those of its
+// pattern's package: a word of the file's name is the value's.
+func alternative(o *catalog.Option, names []string) string {
+	for _, v := range o.Values {
+		for _, name := range names {
+			words := strings.FieldsFunc(name, func(r rune) bool { return r == '_' || r == '.' })
+			if slices.Contains(words, v.Name) {
+				return v.Name
+			}
+		}
+	}
+	return ""
 }
