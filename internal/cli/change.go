@@ -164,12 +164,7 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 		return nil, err
 	}
 	d.checkRoutes()
-	for _, step := range d.plan.Steps {
-		if line := step.Unresolved(); line > 0 {
-			return nil, fmt.Errorf("%s:%d: has a conflict that is not resolved (edit what stands between <<<<<<< and >>>>>>>, then run this again)", step.Path, line)
-		}
-	}
-	return d, nil
+	return d, unresolved(d.plan)
 }
 
 // render makes what is to stand next, and reads what stands at its paths and at

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -21,6 +22,16 @@ func choices(conflicts []plan.Step) string {
 		return strings.Join(names, "")
 	}
 	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// unresolved reports a file that has conflict markers of an earlier change.
+func unresolved(p plan.Plan) error {
+	for _, step := range p.Steps {
+		if line := step.Unresolved(); line > 0 {
+			return fmt.Errorf("%s:%d: has a conflict that is not resolved (edit what stands between <<<<<<< and >>>>>>>, then run this again)", step.Path, line)
+		}
+	}
+	return nil
 }
 
 // decide asks for each conflict of the draft what to do.

@@ -7,14 +7,17 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/seed-d146d9dc/scaffold/internal/apply"
 	"github.com/seed-d146d9dc/scaffold/internal/catalog"
+	"github.com/seed-d146d9dc/scaffold/internal/plan"
 	"github.com/seed-d146d9dc/scaffold/internal/render"
 	"github.com/seed-d146d9dc/scaffold/internal/tree"
+	"github.com/seed-d146d9dc/scaffold/internal/typecheck"
 )
 
 // A foreignOptions is what add can be told of a module that scaffold did not
@@ -95,8 +98,8 @@ func (a *app) foreignModule(ctx context.Context, dir string) (root, folder strin
 // runForeign adds patterns to a module that scaffold did not make.
 func runForeign(ctx context.Context, a *app, o *addOptions, root, folder string, doc *document) error {
 	defer decode()()
-	if o.conflicts != "" {
-		return usagef("--conflicts=%s: is for services that scaffold made; here no file of yours is touched: choose another folder with --prefix", o.conflicts)
+	if o.conflicts != "" && o.conflicts != string(plan.Markers) {
+		return usagef("--conflicts=%s: is for services that scaffold made; here no file of yours is touched: choose another folder with --prefix, or say --conflicts=markers for a file that an earlier addition brought", o.conflicts)
 	}
 	c, err := a.catalog()
 	if err != nil {
@@ -119,15 +122,15 @@ func runForeign(ctx context.Context, a *app, o *addOptions, root, folder string,
 	if err := o.named(d.added); err != nil {
 		return err
 	}
+	if err := a.settleForeign(ctx, d, o); err != nil {
+		return err
+	}
 	doc.foreign(d)
 	if !o.json {
 		a.printForeign(d, o.dryRun)
 	}
-	if n := len(d.plan.Conflicts()); n > 0 {
-		return &standingError{fmt.Errorf("%s: nothing was written; your files stay as they are: choose another folder with --prefix, or move them away", count(n, "conflict"))}
-	}
-	if o.wire != "" && len(d.clashes) > 0 {
-		return &bearError{few(d.clashes) + ": nothing was written; give yours another path, or add without --wire, and take the examples' routes out before you wire the rest"}
+	if err := d.bears(); err != nil {
+		return err
 	}
 	if err := a.writeForeign(ctx, d, o, doc); err != nil {
 		return err
@@ -138,7 +141,78 @@ func runForeign(ctx context.Context, a *app, o *addOptions, root, folder string,
 		}
 	}
 	if !o.json {
-		a.printNextForeign(d, o, doc.Result)
+		a.printNextForeign(c, d, o, doc.Result)
+	}
+	return nil
+}
+
+// settleForeign type-checks an addition, and has markers written where that was said
+// beforehand.
+func (a *app) settleForeign(ctx context.Context, d *foreignDraft, o *addOptions) (err error) {
+	for {
+		for _, step := range d.plan.Conflicts() {
+			if o.conflicts != string(plan.Markers) || !d.brought(step) {
+				continue
+			}
+			if d.plan, err = d.plan.ResolvePath(step.Path, plan.Markers); err != nil {
+				return err
+			}
+		}
+		if len(d.plan.Conflicts()) > 0 {
+			return nil
+		}
+		if err := a.checkForeignTypes(ctx, d); err != nil {
+			return err
+		}
+		if len(d.plan.Conflicts()) == 0 {
+			return nil
+		}
+	}
+}
+
+// checkForeignTypes is checkTypes for a module that scaffold did not make. A file that
+// is wired can be left as it is: that is no conflict.
+func (a *app) checkForeignTypes(ctx context.Context, d *foreignDraft) error {
+	merged := goMerges(d.plan)
+	dirs := touched(d.plan, merged, func(dir string) []string { return ownIn(d.root, dir, d.base, d.next) })
+	merged = slices.DeleteFunc(merged, func(p string) bool { return p == d.wired })
+	var rest []typecheck.Problem
+	var err error
+	if d.plan, rest, err = a.doubt(ctx, d.root, d.plan, merged, dirs); err != nil {
+		return err
+	}
+	d.unfit, d.broken = nil, nil
+	for _, problem := range rest {
+		if d.wired != "" && path.Dir(problem.File) == path.Dir(d.wired) {
+			d.unfit = append(d.unfit, problem.String())
+		} else {
+			d.broken = append(d.broken, problem.String())
+		}
+	}
+	return nil
+}
+
+// brought reports whether a conflict is in a file that an earlier addition brought,
+// and that can have markers.
+func (d *foreignDraft) brought(s plan.Step) bool {
+	return s.Base != nil && s.Path != goSum && slices.Contains(s.Conflict.Choices, plan.Markers)
+}
+
+// bears reports what stands in the way of an addition.
+func (d *foreignDraft) bears() error {
+	conflicts := d.plan.Conflicts()
+	marked := slices.DeleteFunc(slices.Clone(conflicts), func(s plan.Step) bool { return !d.brought(s) })
+	switch n := count(len(conflicts), "conflict"); {
+	case len(conflicts) > len(marked):
+		return &standingError{fmt.Errorf("%s: nothing was written; your files stay as they are: choose another folder with --prefix, or move them away", n)}
+	case len(conflicts) > 0:
+		return &standingError{fmt.Errorf("%s: nothing was written; take your change of %s out and make it again afterwards, or say --conflicts=markers to have both in the file, and mend it", n, marked[0].Path)}
+	case d.wired != "" && len(d.clashes) > 0:
+		return &bearError{few(d.clashes) + ": nothing was written; give yours another path, or add without --wire, and take the examples' routes out before you wire the rest"}
+	case len(d.unfit) > 0:
+		return &bearError{few(d.unfit) + ": the wiring does not type-check there: nothing was written; add without --wire, and put the lines in where they fit"}
+	case len(d.broken) > 0:
+		return &bearError{few(d.broken) + ": with your own code this does not type-check any more: nothing was written; change yours first"}
 	}
 	return nil
 }

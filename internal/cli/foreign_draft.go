@@ -29,17 +29,25 @@ type foreignDraft struct {
 	place     render.Place
 	selection catalog.Selection
 	added     []catalog.Added
-	fresh     []string // what was asked for and is not there
-	reasons   []string // why the options have their values
-	plan      plan.Plan
-	mod       *gomod.Into
-	vendor    bool
+	fresh     []string          // what was asked for and is not there
+	reasons   []string          // why the options have their values
+	had       map[string]string // the options of what an earlier addition brought
+	// base are the files that an earlier addition brought, as they were, next those
+	// that are to be.
+	base, next tree.Tree
+	plan       plan.Plan
+	mod        *gomod.Into
+	vendor     bool
 	// wiring is what main needs, nil where it has it or its place is not known.
 	wiring *foreign.Wiring
 	at     string // as --wire takes it
+	wired  string // the file that the wiring is put into, if it is
 	routes []render.Route
 	// clashes says which routes there some that are to come clash with.
 	clashes []string
+	// unfit says why the wiring, and broken what of the owner's code, does not
+	// type-check.
+	unfit, broken []string
 }
 
 // draftForeign works an addition out. It writes nothing.
@@ -60,22 +68,23 @@ func draftForeign(c *catalog.Catalog, o *addOptions, root, folder string) (*fore
 		return nil, err
 	}
 	d.place.Import = d.repo.ImportPath(d.place.Below)
-	base, err := d.choose(c, o, fsys)
+	if d.base, err = d.choose(c, o, fsys); err != nil {
+		return nil, err
+	}
+	if d.next, err = render.Library(c, d.selection, d.place); err != nil {
+		return nil, err
+	}
+	if err := standing(fsys, d.base, d.next); err != nil {
+		return nil, err
+	}
+	mod, sum, err := gomod.Resolve(d.repo.Module, d.next)
 	if err != nil {
 		return nil, err
 	}
-	next, err := render.Library(c, d.selection, d.place)
-	if err != nil {
+	if err := d.makePlan(fsys, o.wire, mod, sum); err != nil {
 		return nil, err
 	}
-	if err := standing(fsys, base, next); err != nil {
-		return nil, err
-	}
-	mod, sum, err := gomod.Resolve(d.repo.Module, next)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.makePlan(fsys, o.wire, base, next, mod, sum); err != nil {
+	if err := unresolved(d.plan); err != nil {
 		return nil, err
 	}
 	d.routes = render.Routes(c, d.selection)
@@ -102,6 +111,7 @@ func (d *foreignDraft) choose(c *catalog.Catalog, o *addOptions, fsys fs.FS) (ba
 			d.fresh = append(d.fresh, name)
 		}
 	}
+	d.had = before.Options
 	options := merged(before.Options, set)
 	wanted := append(slices.Clone(before.Patterns), o.patterns...)
 	bare, _, err := c.Resolve(wanted, nil)
@@ -157,10 +167,8 @@ func (d *foreignDraft) found(c *catalog.Catalog, fsys fs.FS) catalog.Selection {
 		}
 	}
 	for _, o := range c.Options {
-		for _, v := range o.Values {
-			if slices.Contains(names, o.Pattern) && exists(o.Pattern, v.Name+".go") {
-				options[o.Name] = v.Name
-			}
+		if value := alternative(o, namesIn(fsys, path.Join(dir, o.Pattern))); value != "" && slices.Contains(names, o.Pattern) {
+			options[o.Name] = value
 		}
 	}
 	s, _, err := c.Resolve(names, options)
@@ -168,6 +176,18 @@ func (d *foreignDraft) found(c *catalog.Catalog, fsys fs.FS) catalog.Selection {
 		return catalog.Selection{}
 	}
 	return s
+}
+
+// namesIn returns the names of what is in a folder, none where it can't be read.
+func namesIn(fsys fs.FS, dir string) (names []string) {
+	entries, err := fs.ReadDir(fsys, dir)
+	if err != nil {
+		return nil // it is not there
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 // standing reports a folder in which the module has a package of its own where
@@ -207,9 +227,9 @@ func standing(fsys fs.FS, base, next tree.Tree) error {
 
 // makePlan compares the files with what stands there, and merges requirements
 // and wiring into the files that have them.
-func (d *foreignDraft) makePlan(fsys fs.FS, wire string, base, next tree.Tree, mod, sum []byte) error {
-	wired, err := d.wire(fsys, wire, next)
-	if err != nil {
+func (d *foreignDraft) makePlan(fsys fs.FS, wire string, mod, sum []byte) (err error) {
+	base, next := d.base, d.next
+	if d.wired, err = d.wire(fsys, wire, next); err != nil {
 		return err
 	}
 	paths := append(slices.Collect(maps.Keys(next)), base.Paths()...)
@@ -231,16 +251,16 @@ func (d *foreignDraft) makePlan(fsys fs.FS, wire string, base, next tree.Tree, m
 	if stands, ok := work["go.sum"]; ok {
 		base["go.sum"] = tree.File{Exec: stands.Exec}
 	}
-	if wired != "" {
-		base[wired] = work[wired]
-		next[wired] = tree.File{Data: next[wired].Data, Exec: work[wired].Exec}
+	if d.wired != "" {
+		base[d.wired] = work[d.wired]
+		next[d.wired] = tree.File{Data: next[d.wired].Data, Exec: work[d.wired].Exec}
 	}
 	d.plan = plan.Make(base, next, work)
 	for i := range d.plan.Steps {
 		s := &d.plan.Steps[i]
 		switch {
 		case !s.Writes():
-		case s.Path == wired:
+		case s.Path == d.wired:
 			s.Action, s.Why = plan.Merge, "the wiring is put into "+d.wiring.Site.Func
 		case s.Path == "go.sum" && s.Work != nil:
 			s.Why, s.Notes = "sums of the requirements are added", nil

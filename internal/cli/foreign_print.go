@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/mod/modfile"
 
+	"github.com/seed-d146d9dc/scaffold/internal/catalog"
 	"github.com/seed-d146d9dc/scaffold/internal/foreign"
 	"github.com/seed-d146d9dc/scaffold/internal/gomod"
 	"github.com/seed-d146d9dc/scaffold/internal/plan"
@@ -42,7 +43,7 @@ func (doc *document) foreign(d *foreignDraft) {
 		doc.Root = abs
 	}
 	doc.Service = describe(record.Manifest{Name: d.selection.Name, Module: d.repo.Module}, d.selection)
-	doc.Added, doc.Clashes, doc.Plan = d.added, d.clashes, &d.plan
+	doc.Added, doc.Broken, doc.Clashes, doc.Plan = d.added, slices.Concat(d.unfit, d.broken), d.clashes, &d.plan
 	m := &moduleJSON{
 		Folder: d.repo.Folder, Import: d.place.Import, Router: d.repo.Router.String(), Reasons: d.reasons,
 		Routes: d.routes, Wired: d.repo.Wired, Complete: d.mod.Complete, Next: d.commands(),
@@ -185,9 +186,11 @@ func foreignFolders(steps []plan.Step) []string {
 }
 
 // printNextForeign says what is left to do by hand.
-func (a *app) printNextForeign(d *foreignDraft, o *addOptions, result string) {
+func (a *app) printNextForeign(c *catalog.Catalog, d *foreignDraft, o *addOptions, result string) {
 	if result == resultWritten {
 		a.printf("Done: %s.\n", tally(d.plan))
+		a.printMarked(d.plan)
+		a.printMoves(c, d.had, d.selection.Options)
 	}
 	commands := d.commands()
 	if o.tidy && result == resultWritten {

@@ -27,7 +27,7 @@ func (a *app) checkTypes(ctx context.Context, d *draft) error {
 	if err != nil {
 		return err
 	}
-	dirs := touched(d, merged)
+	dirs := touched(d.plan, merged, d.ownIn)
 	maps.Copy(dirs, users)
 	var rest []typecheck.Problem
 	if d.plan, rest, err = a.doubt(ctx, d.root, d.plan, merged, dirs); err != nil {
@@ -103,24 +103,24 @@ func (a *app) typeCheck(ctx context.Context, root string, dirs []string, after m
 
 // touched are the folders of the merges, and those in which the plan changes Go files
 // beside some that the owner edited or wrote.
-func touched(d *draft, merged []string) map[string]bool {
+func touched(p plan.Plan, merged []string, ownIn func(dir string) []string) map[string]bool {
 	dirs := make(map[string]bool)
 	for _, name := range merged {
 		dirs[path.Dir(name)] = true
 	}
 	changed := make(map[string]bool)
-	for _, step := range d.plan.Changes() {
+	for _, step := range p.Changes() {
 		if path.Ext(step.Path) == ".go" {
 			changed[path.Dir(step.Path)] = true
 		}
 	}
-	for _, step := range d.plan.Steps {
+	for _, step := range p.Steps {
 		if stays(step) && changed[path.Dir(step.Path)] {
 			dirs[path.Dir(step.Path)] = true
 		}
 	}
 	for dir := range changed {
-		if len(d.ownIn(dir)) > 0 {
+		if len(ownIn(dir)) > 0 {
 			dirs[dir] = true
 		}
 	}
@@ -190,15 +190,18 @@ func (d *draft) users() (map[string]bool, error) {
 }
 
 // ownIn returns the Go files of the owner's in a folder.
-func (d *draft) ownIn(dir string) (names []string) {
-	entries, err := os.ReadDir(filepath.Join(d.root, filepath.FromSlash(dir)))
+func (d *draft) ownIn(dir string) []string { return ownIn(d.root, dir, d.base, d.next) }
+
+// ownIn returns the Go files in a folder that are neither in base nor in next.
+func ownIn(root, dir string, base, next tree.Tree) (names []string) {
+	entries, err := os.ReadDir(filepath.Join(root, filepath.FromSlash(dir)))
 	if err != nil {
 		return nil // it is not there
 	}
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
-		_, written := d.base[name]
-		_, comes := d.next[name]
+		_, written := base[name]
+		_, comes := next[name]
 		if path.Ext(name) == ".go" && e.Type().IsRegular() && !written && !comes {
 			names = append(names, name)
 		}
