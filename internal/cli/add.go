@@ -91,10 +91,7 @@ func runAdd(ctx context.Context, a *app, o *addOptions, doc *document) error {
 		return runForeign(ctx, a, o, root, folder, doc)
 	}
 	if flag := o.given(); flag != "" {
-		if s, err := a.look(ctx, o.dir); err != nil || s == nil {
-			return cmp.Or(err, usagef("%s: no go.mod here or above: go to a Go module's folder, or name one with --dir", o.dir))
-		}
-		return usagef("%s: is for modules that scaffold did not make; this is a service that it made, and adds to as a whole", flag)
+		return a.refuseForeign(ctx, o.dir, flag)
 	}
 	c, s, before, err := a.begin(ctx, &o.changeOptions, o.patterns)
 	if err != nil {
@@ -114,17 +111,7 @@ func runAdd(ctx context.Context, a *app, o *addOptions, doc *document) error {
 			return err
 		}
 	}
-	want := s.manifest
-	want.Patterns = slices.Clone(want.Patterns)
-	var fresh []string
-	for _, name := range o.patterns {
-		switch {
-		case !before.Has(name):
-			want.Patterns, fresh = append(want.Patterns, name), append(fresh, name)
-		case !o.json:
-			a.printf("%s: is there already%s.\n", name, because(c, s.manifest, name))
-		}
-	}
+	want, fresh := a.more(c, s.manifest, before, o)
 	want.Options = merged(s.manifest.Options, set)
 	if len(fresh) == 0 && len(set) == 0 {
 		doc.Service, doc.Result = describe(s.manifest, before), resultUnchanged
@@ -146,6 +133,30 @@ func runAdd(ctx context.Context, a *app, o *addOptions, doc *document) error {
 	a.printDone(c, d)
 	a.printAdded(c, d, fresh)
 	return nil
+}
+
+// refuseForeign reports a flag that is not for services that scaffold made.
+func (a *app) refuseForeign(ctx context.Context, dir, flag string) error {
+	if s, err := a.look(ctx, dir); err != nil || s == nil {
+		return cmp.Or(err, usagef("%s: no go.mod here or above: go to a Go module's folder, or name one with --dir", dir))
+	}
+	return usagef("%s: is for modules that scaffold did not make; this is a service that it made, and adds to as a whole", flag)
+}
+
+// more returns what a service is made of with the patterns that are to be added, and
+// which of these are new.
+func (a *app) more(c *catalog.Catalog, m record.Manifest, before catalog.Selection, o *addOptions) (want record.Manifest, fresh []string) {
+	want = m
+	want.Patterns = slices.Clone(m.Patterns)
+	for _, name := range o.patterns {
+		switch {
+		case !before.Has(name):
+			want.Patterns, fresh = append(want.Patterns, name), append(fresh, name)
+		case !o.json:
+			a.printf("%s: is there already%s.\n", name, because(c, m, name))
+		}
+	}
+	return want, fresh
 }
 
 // merged returns options with those of set put over them.

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -106,24 +105,11 @@ func (d *draft) owners() (tree.Tree, error) {
 	if len(gone) == 0 && len(takes) == 0 && module == d.want.Module {
 		return last, nil
 	}
-	less = append(less, takes...)
 	imports, err := d.imports()
 	if err != nil {
 		return nil, err
 	}
-	needed := make(map[string]string) // import path of a requirement's package → a file
-	for _, imp := range slices.Sorted(maps.Keys(imports)) {
-		below, own := strings.CutPrefix(imp, module+"/")
-		switch use := imports[imp] + " imports " + imp; {
-		case gone[imp] && d.leavesNone(below):
-			d.needed = append(d.needed, use)
-		case own && module != d.want.Module:
-			d.stale = append(d.stale, use)
-		}
-		if slices.ContainsFunc(less, func(m string) bool { return within(imp, m) }) {
-			needed[imp] = imports[imp]
-		}
-	}
+	needed := d.uses(imports, module, gone, append(less, takes...))
 	if len(needed) == 0 && !edited {
 		return last, nil
 	}
@@ -138,6 +124,26 @@ func (d *draft) owners() (tree.Tree, error) {
 }
 
 const goSum = "go.sum"
+
+// uses notes which of the owner's imports are of packages that go, or whose module has
+// another path from now on. It returns those that may be of other modules that go, each
+// with a file.
+func (d *draft) uses(imports map[string]string, module string, gone map[string]bool, modules []string) map[string]string {
+	needed := make(map[string]string)
+	for _, imp := range slices.Sorted(maps.Keys(imports)) {
+		below, own := strings.CutPrefix(imp, module+"/")
+		switch use := imports[imp] + " imports " + imp; {
+		case gone[imp] && d.leavesNone(below):
+			d.needed = append(d.needed, use)
+		case own && module != d.want.Module:
+			d.stale = append(d.stale, use)
+		}
+		if slices.ContainsFunc(modules, func(m string) bool { return within(imp, m) }) {
+			needed[imp] = imports[imp]
+		}
+	}
+	return needed
+}
 
 // joined returns what was last written with a go.mod that parses, where git joined the
 // lines of two.
@@ -331,76 +337,7 @@ func common(text, other []byte) []byte {
 	return []byte(out.String())
 }
 
-// noteKept tells what files that the owner kept, though they go, import of what
-// goes with them.
-func (a *app) noteKept(d *draft) {
-	var kept []plan.Step
-	for _, step := range d.plan.Steps {
-		if _, stays := d.next[step.Path]; step.Decided == plan.Mine && !stays && step.Work != nil && path.Ext(step.Path) == ".go" {
-			kept = append(kept, step)
-		}
-	}
-	if len(kept) == 0 {
-		return
-	}
-	required, err := gomod.Required(d.next[goMod].Data)
-	if err != nil {
-		return // is told elsewhere
-	}
-	modules, dirs := slices.Collect(maps.Keys(required)), packages(d.next)
-	for _, step := range kept {
-		dirs[path.Dir(step.Path)] = true
-	}
-	for _, step := range kept {
-		imports, _, _ := gomod.FileImports(step.Path, step.Work.Data) // what can be read of it
-		lacks := slices.DeleteFunc(imports, func(imp string) bool {
-			if below, own := strings.CutPrefix(imp, d.want.Module+"/"); own {
-				return dirs[below]
-			}
-			first, _, _ := strings.Cut(imp, "/")
-			return !strings.Contains(first, ".") || slices.ContainsFunc(modules, func(m string) bool { return within(imp, m) })
-		})
-		if len(lacks) > 0 {
-			a.notef("%s: stays as you decided, and imports %s, which went: it does not build until you mend it", step.Path, few(lacks))
-		}
-	}
-}
-
-// noteVendor tells that what is vendored lacks what go.mod requires now.
-func (a *app) noteVendor(d *draft) {
-	if step, ok := d.plan.Step(goMod); !ok || !step.Writes() {
-		return
-	}
-	if _, err := os.Stat(filepath.Join(d.root, "vendor", "modules.txt")); err == nil {
-		a.notef("vendor/ is of what go.mod required before: run `go mod vendor`")
-	}
-}
-
 // within reports whether the module can have the package.
 func within(imp, module string) bool {
 	return imp == module || strings.HasPrefix(imp, module+"/")
-}
-
-// noteUnrequired tells which requirements the service's go.mod lacks, though its
-// files import them: the owner took them out, or took one side of a merge.
-func (a *app) noteUnrequired(d *draft) {
-	stands := d.next[goMod].Data
-	if step, ok := d.plan.Step(goMod); ok {
-		if step.After == nil || step.Action == plan.Conflict {
-			return
-		}
-		stands = step.After.Data
-	}
-	has, err := gomod.Required(stands)
-	if err != nil {
-		return // is told elsewhere
-	}
-	needs, err := gomod.Direct(d.next[goMod].Data)
-	if err != nil {
-		return
-	}
-	missing := slices.DeleteFunc(needs, func(m string) bool { _, ok := has[m]; return ok })
-	if len(missing) > 0 {
-		a.notef("go.mod: does not require %s, which the service's files import: run `go mod tidy`, unless you left those files out on purpose", few(missing))
-	}
 }
