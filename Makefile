@@ -2,7 +2,7 @@
 # not to depend on which: so it is made once.
 export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
-.PHONY: test lint engines combos bench golden generate
+.PHONY: test lint engines temporal combos bench golden generate
 
 # Tests and, with what they leave of the processors, linters: tests wait much.
 test:
@@ -12,6 +12,10 @@ test:
 # ports, and stops it again.
 engines:
 	./internal/engines/with ./internal/engines/test
+
+# The workflows on Temporal's own server, which takes minutes to build.
+temporal:
+	./internal/engines/temporal/test
 
 # The linters vet, too.
 lint: LINT = GOGC=400 nice $(CURDIR)/bin/golangci-lint run
