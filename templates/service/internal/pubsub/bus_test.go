@@ -24,7 +24,12 @@ import (
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/waittest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if pubsubtest.Serve() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // testConfig is a server in this process, or a stream on those in TEST_NATS_URL.
 func testConfig(t testing.TB) pubsub.Config {
