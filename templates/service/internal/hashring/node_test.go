@@ -718,8 +718,13 @@ func TestNothingIsForwardedTwice(t *testing.T) {
 		if _, _, err := call(http.MethodGet, a.url, key); err == nil || !strings.Contains(err.Error(), "503") {
 			t.Errorf("%s: %v, want 503", key, err)
 		}
-		if testutil.ToFloat64(b.metrics.forwarded.WithLabelValues(resultOK)) > 0 || testutil.ToFloat64(a.metrics.forwarded.WithLabelValues(resultNotOwner)) == 0 {
-			t.Error("it was forwarded on")
+		if testutil.ToFloat64(a.metrics.forwarded.WithLabelValues(resultNotOwner)) == 0 {
+			t.Error("it was not forwarded")
+		}
+		for _, result := range []string{resultOK, resultNotOwner, resultUnreachable, resultError} {
+			if times := testutil.ToFloat64(b.metrics.forwarded.WithLabelValues(result)); times > 0 {
+				t.Errorf("it was forwarded on %v times: %s", times, result)
+			}
 		}
 		return
 	}
@@ -740,6 +745,84 @@ func elsewhere(t *testing.T, n *testNode, answer http.HandlerFunc) {
 	t.Cleanup(other.Close)
 	right := n.view.Swap(newView(map[string]member{"other": {Peer: other.Listener.Addr().String()}}, 0))
 	t.Cleanup(func() { n.view.Store(right) })
+}
+
+// An owner that does not answer in time may have done it: it is not asked again.
+func TestASilentOwnerIsAskedOnce(t *testing.T) {
+	config := testConfig()
+	config.ForwardTimeout = 200 * time.Millisecond
+	n := startNode(t, config)
+	var asked atomic.Int64
+	elsewhere(t, n, func(_ http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		_, _ = io.Copy(io.Discard, r.Body) // or it is not seen that the caller is gone
+		<-r.Context().Done()
+	})
+	_, _, err := call(http.MethodPost, n.url, "k")
+	if err == nil || !strings.Contains(err.Error(), "503") || !strings.Contains(err.Error(), "done or not") {
+		t.Errorf("%v, want 503, and that it may be done", err)
+	}
+	if times := asked.Load(); times != 1 {
+		t.Errorf("asked %d times", times)
+	}
+}
+
+// A member whose lease ends while it works says that it may be done or not.
+func TestWorkThatOutlastsTheLease(t *testing.T) {
+	n := startRing(t, 1, patient)[0]
+	tries := 0
+	handler := n.Handler(func(*http.Request) (string, error) { return "k", nil }, func(http.ResponseWriter, *http.Request) error {
+		tries++
+		err := n.Do("k", func() error {
+			n.leaseMu.Lock()
+			defer n.leaseMu.Unlock()
+			n.lease = time.Now().Add(-time.Second)
+			return nil
+		})
+		if !errors.Is(err, ErrLost) {
+			t.Errorf("got %v, want ErrLost", err)
+		}
+		return err
+	})
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/k", nil))
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "done or not") || tries != 1 {
+		t.Errorf("%d %s after %d tries", w.Code, w.Body, tries)
+	}
+}
+
+// A member has more state than fits one message.
+func TestMuchIsHandedOver(t *testing.T) {
+	const keys = 800
+	first := startRing(t, 1, patient)[0]
+	text := strings.Repeat("x", documents.MaxText)
+	for i := range keys {
+		for range 20 {
+			if _, err := first.shelf.Edit("k"+strconv.Itoa(i), text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	config := testConfig(first)
+	patient(&config)
+	second := startNode(t, config)
+	settle(t, []*testNode{first, second})
+	size := 0
+	for p := range Partitions {
+		size += len(second.shelf.Export(p))
+	}
+	if size <= maxTaking || first.shelf.Keys()+second.shelf.Keys() != keys {
+		t.Errorf("%d bytes were handed over, %d and %d documents are there", size, first.shelf.Keys(), second.shelf.Keys())
+	}
+	if err := second.stop(); err != nil {
+		t.Error(err)
+	}
+	settle(t, []*testNode{first})
+	for i := range keys {
+		if d, _ := first.shelf.Get("k" + strconv.Itoa(i)); d.Edits != 20 {
+			t.Fatalf("%+v, want 20 edits", d)
+		}
+	}
 }
 
 // While a key has no owner, those who wait for it do not ask all the time: whoever
