@@ -20,8 +20,9 @@ func (a *App) setupHashring(s *settings) start {
 	config := loadConfig[hashring.Config](s)
 	serverConfig := loadConfig[server.Config](s)
 	life := loadConfig[lifecycle.Config](s)
-	s.refuseTogether(setting.Within("HASHRING_FORWARD_TIMEOUT", config.ForwardTimeout, "HTTP_WRITE_TIMEOUT", serverConfig.WriteTimeout,
-		"or the connection is closed before the owner's answer"))
+	s.refuseTogether(setting.Check(config.Longest() <= serverConfig.WriteTimeout,
+		"HASHRING_FORWARD_TIMEOUT=%s: after HASHRING_WAIT=%s an answer may take %s, which must not be more than HTTP_WRITE_TIMEOUT=%s, or the connection is closed before it",
+		config.ForwardTimeout, config.Wait, config.Longest(), serverConfig.WriteTimeout))
 	s.refuseTogether(setting.Within("HASHRING_LEAVE_TIMEOUT", config.LeaveTimeout, "SHUTDOWN_TIMEOUT", life.ShutdownTimeout,
 		"or the time to stop is up before the state is handed over"))
 	return func(ctx context.Context) error {
@@ -36,6 +37,7 @@ func (a *App) setupHashring(s *settings) start {
 		}
 		a.hashring.Add("documents", shelf)
 		a.life.OnStop("hashring", a.hashring.Close)
+		a.life.OnDrain(a.hashring.Drain)
 		a.life.Go("hashring", a.hashring.Run)
 		a.life.OnReady("hashring", a.hashring.Ready)
 

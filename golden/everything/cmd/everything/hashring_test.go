@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -25,8 +27,8 @@ func hashringEnv(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	return map[string]string{
-		"HASHRING_JOIN": listener.Addr().String(), "HASHRING_PROBE_INTERVAL": "300ms", "HASHRING_LEASE": "1s",
-		"HASHRING_QUORUM": "2", "HASHRING_WAIT": "20s",
+		"HASHRING_JOIN": listener.Addr().String(), "HASHRING_PROBE_INTERVAL": "300ms", "HASHRING_LEASE": "2s",
+		"HASHRING_QUORUM": "2", "HASHRING_WAIT": "15s",
 	}
 }
 
@@ -144,6 +146,14 @@ func TestHashringLeave(t *testing.T) {
 		owners[owner]++
 	}
 	mustEqual(t, "owners", len(owners), 2)
+	for i := range 30 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, second.URL+"/documents/doc"+strconv.Itoa(i), http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, _ := do(t, req)
+		mustEqual(t, "request ids of an answer", len(resp.Header.Values("X-Request-Id")), 1)
+	}
 	_, metrics := get(t, first.URL+"/metrics")
 	want := fmt.Sprintf(`http_request_duration_seconds_count{method="POST",route="POST /documents/{id}/edits",status="200"} %d`, owners["first"])
 	if err := contains(metrics, want); err != nil {
@@ -156,4 +166,56 @@ func TestHashringLeave(t *testing.T) {
 		edits, _ := hashringEdit(t, first.URL, "doc"+strconv.Itoa(i))
 		mustEqual(t, "edits of a document", edits, 2)
 	}
+}
+
+// What stops before the ring may take all the time that there is: by then a member
+// has handed over what it had.
+func TestHashringLeavesBeforeOthersStop(t *testing.T) {
+	env := hashringEnv(t)
+	env["HASHRING_QUORUM"] = "1"
+	firstEnv := hashringFirst(env)
+	firstEnv["HASHRING_NAME"] = "first"
+	first := startProcess(t, firstEnv)
+	hashringMembers(t, first.URL, 1)
+	stopping, release := make(chan struct{}), make(chan struct{})
+	second := startRun(t, env, func(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
+		app := newApp()
+		stuck := part{"stuck", func(*settings) start {
+			return func(context.Context) error {
+				app.life.OnStop("stuck", func(context.Context) error { close(stopping); <-release; return nil })
+				return nil
+			}
+		}}
+		return app.run(ctx, getenv, append(app.parts(), stuck), stdout, stderr)
+	})
+	hashringMembers(t, first.URL, 2)
+	hashringMembers(t, second.URL, 2)
+	owners := make(map[string]int)
+	for i := range 30 {
+		_, owner := hashringEdit(t, second.URL, "doc"+strconv.Itoa(i))
+		owners[owner]++
+	}
+	mustEqual(t, "owners", len(owners), 2)
+	stopped := make(chan error, 1)
+	go func() { stopped <- second.Stop() }()
+	<-stopping
+	waittest.Until(t, func() error {
+		_, metrics := get(t, first.URL+"/metrics")
+		return contains(metrics, "\nhashring_keys 30\n")
+	})
+	for i := range 30 {
+		edits, owner := hashringEdit(t, first.URL, "doc"+strconv.Itoa(i))
+		mustEqual(t, "edits of a document", edits, 2)
+		mustEqual(t, "its owner", owner, "first")
+	}
+	close(release)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHashringContradictions(t *testing.T) {
+	refuseTogether(t, map[string]string{"HASHRING_WAIT": "15s", "HASHRING_FORWARD_TIMEOUT": "15s"},
+		"HASHRING_FORWARD_TIMEOUT=15s: after HASHRING_WAIT=15s an answer may take 31s, which must not be more than HTTP_WRITE_TIMEOUT=30s")
+	refuseTogether(t, map[string]string{"HASHRING_WAIT": "15s", "HASHRING_FORWARD_TIMEOUT": "14s"}, "")
 }

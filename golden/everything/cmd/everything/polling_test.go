@@ -372,6 +372,6 @@ func (p *pollingCrowd) read(t testing.TB, status int, closes bool) []time.Time {
 }
 
 func TestPollingContradictions(t *testing.T) {
-	refuseTogether(t, map[string]string{"POLLING_WRITE_TIMEOUT": "11s"}, "POLLING_WRITE_TIMEOUT=11s: must not be more than HTTP_CLOSE_TIMEOUT=10s")
-	refuseTogether(t, map[string]string{"POLLING_WRITE_TIMEOUT": "10s"}, "")
+	refuseTogether(t, map[string]string{"POLLING_WRITE_TIMEOUT": "13s"}, "POLLING_WRITE_TIMEOUT=13s: must not be more than HTTP_CLOSE_TIMEOUT=12s")
+	refuseTogether(t, map[string]string{"POLLING_WRITE_TIMEOUT": "12s"}, "")
 }

@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"strconv"
 
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/propagation"
+
 	"example.com/everything/internal/httpapi"
 	"example.com/everything/internal/retries"
 	"example.com/everything/internal/workers"
@@ -25,6 +28,10 @@ func (a *App) setupRetries(s *settings) start {
 		}
 		a.workers.SetRetryPolicy(a.retries)
 		a.workers.Use(a.retries.Middleware())
+		a.life.OnStart("retries", func(context.Context) error {
+			a.retries.Expect(a.workers.Kinds()...) // all are registered by now
+			return nil
+		})
 
 		// A transport of its own, so that what it keeps open is closed with it.
 		transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -33,7 +40,8 @@ func (a *App) setupRetries(s *settings) start {
 			transport.CloseIdleConnections()
 			return nil
 		})
-		deliverer := a.retries.Deliverer(transport)
+		deliverer := a.retries.Deliverer(otelhttp.NewTransport(transport,
+			otelhttp.WithTracerProvider(a.tracing), otelhttp.WithPropagators(propagation.TraceContext{})))
 		workers.Add(a.workers, deliverer)
 		a.mux.Handle("POST /webhooks", a.postWebhook(deliverer))
 		return nil

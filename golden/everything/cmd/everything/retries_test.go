@@ -112,6 +112,26 @@ func TestPoisonDoesNotStarveOthers(t *testing.T) {
 	mustEqual(t, "idempotency keys", len(receiver.keys), 30)
 }
 
+// The one worker is free while poison waits, however long that is.
+func TestPoisonWaitsOutsideOfTheWorker(t *testing.T) {
+	receiver := startHookReceiver(t)
+	env := retriesEnv(receiver)
+	env["RETRIES_BASE_DELAY"], env["RETRIES_MAX_DELAY"] = "1h", "1h"
+	s := startService(t, env)
+	for range 3 {
+		postHook(t, s, receiver.URL+"/bad")
+	}
+	for range 3 {
+		postHook(t, s, receiver.URL+"/good")
+	}
+	waittest.Until(t, func() error {
+		if bad, good := receiver.called("/bad"), receiver.called("/good"); bad < 3 || good != 3 {
+			return fmt.Errorf("%d calls that fail, %d of 3 that don't", bad, good)
+		}
+		return nil
+	})
+}
+
 // With the budget spent, retries are put off instead of made, and what is new is
 // done as ever.
 func TestBudgetHoldsRetriesBack(t *testing.T) {

@@ -38,7 +38,7 @@ func TestSynchronousBadConfigurationNamesTheVariable(t *testing.T) {
 	for name, tt := range map[string]struct{ variable, value, want string }{
 		"no place":                         {"SYNCHRONOUS_MAX_CONCURRENT", "0", "SYNCHRONOUS_MAX_CONCURRENT=0: must be from 1 to"},
 		"longer than an answer may take":   {"SYNCHRONOUS_TIMEOUT", "31s", "SYNCHRONOUS_TIMEOUT=31s: must not be more than HTTP_WRITE_TIMEOUT=30s"},
-		"longer than the service waits":    {"SYNCHRONOUS_TIMEOUT", "11s", "SYNCHRONOUS_TIMEOUT=11s: must not be more than HTTP_CLOSE_TIMEOUT=10s"},
+		"longer than the service waits":    {"SYNCHRONOUS_TIMEOUT", "13s", "SYNCHRONOUS_TIMEOUT=13s: must not be more than HTTP_CLOSE_TIMEOUT=12s"},
 		"no time to come back that is one": {"SYNCHRONOUS_RETRY_AFTER", "1ms", "SYNCHRONOUS_RETRY_AFTER=1ms: must be from 1s"},
 	} {
 		t.Run(name, func(t *testing.T) {

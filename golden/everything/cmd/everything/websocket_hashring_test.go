@@ -174,6 +174,12 @@ func TestWebSocketHashring(t *testing.T) {
 			mustEqual(t, "no upgrade", status, http.StatusUpgradeRequired)
 		}
 	}
+	for _, m := range members { // two sockets of a room of its own, and one that was passed on
+		waittest.Until(t, func() error {
+			_, metrics := get(t, m.URL+"/metrics")
+			return contains(metrics, `route="GET /sticky/{id}/socket",status="101"} 3`)
+		})
+	}
 	status, _ := get(t, members[0].URL+"/sticky/a.b")
 	mustEqual(t, "a bad id", status, http.StatusBadRequest)
 	status, _ = get(t, members[0].URL+"/sticky/nobody")
@@ -182,7 +188,7 @@ func TestWebSocketHashring(t *testing.T) {
 
 // Who is refused a socket opens no room: it would take the place of another.
 func TestWebSocketHashringRefusedOpensNoRoom(t *testing.T) {
-	s := startService(t, map[string]string{"WEBSOCKET_ROOMS": "1"})
+	s := startService(t, map[string]string{"WEBSOCKET_ROOMS": "1", "WEBSOCKET_MAX_CLIENTS": "1"})
 	_, resp, err := websockettest.Dial(s.URL+"/sticky/evil/socket", "", http.Header{"Origin": {"https://evil.example"}})
 	if resp == nil {
 		t.Fatal(err)
@@ -190,7 +196,21 @@ func TestWebSocketHashringRefusedOpensNoRoom(t *testing.T) {
 	mustEqual(t, "a page of another origin", resp.StatusCode, http.StatusForbidden)
 	status, _ := get(t, s.URL+"/sticky/plain/socket")
 	mustEqual(t, "no upgrade", status, http.StatusUpgradeRequired)
-	for _, room := range []string{"evil", "plain"} {
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/sticky/half/socket", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "websocket")
+	resp, _ = do(t, req)
+	mustEqual(t, "half a handshake", resp.StatusCode, http.StatusBadRequest)
+	websockettest.Open(t, s.URL+"/rooms/other/socket", "")
+	_, resp, err = websockettest.Dial(s.URL+"/sticky/late/socket", "", nil)
+	if resp == nil {
+		t.Fatal(err)
+	}
+	mustEqual(t, "one too many", resp.StatusCode, http.StatusServiceUnavailable)
+	for _, room := range []string{"evil", "plain", "half", "late"} {
 		status, _ := get(t, s.URL+"/sticky/"+room)
 		mustEqual(t, room, status, http.StatusNotFound)
 	}

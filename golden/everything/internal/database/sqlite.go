@@ -85,9 +85,22 @@ func Ping(ctx context.Context, db *Pool) error {
 	return db.PingContext(ctx)
 }
 
-// Close closes the pool.
+// closeTimeout is how long a connection that is in use may take to be given back.
+const closeTimeout = 2 * time.Second
+
+// Close closes the pool, and waits for the connections in use: database/sql rolls a
+// transaction whose context has ended back by a goroutine of its own, and the last
+// connection to close writes to the database's files.
 func Close(db *Pool) error {
-	return db.Close()
+	err := db.Close()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.Now().Add(closeTimeout); db.Stats().OpenConnections > 0; <-poll.C {
+		if time.Now().After(deadline) {
+			return errors.Join(err, fmt.Errorf("%d connections were still in use", db.Stats().OpenConnections))
+		}
+	}
+	return err
 }
 
 // Migrate brings the schema up to date with the migrations in files, and notes

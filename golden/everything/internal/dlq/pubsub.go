@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
 	"example.com/everything/internal/database"
 	"example.com/everything/internal/pubsub"
@@ -52,9 +53,12 @@ type letters interface {
 	move(ctx context.Context, tx database.Tx, key int64, from, to string) (bool, error)
 	// dieAgain makes a requeued letter dead, with a new cause and one attempt more.
 	dieAgain(ctx context.Context, key int64, cause, stack string, at time.Time) error
+	// stranded returns letters that are requeued and that no job is to handle any
+	// more, up to a limit.
+	stranded(ctx context.Context, limit int) ([]streamLetter, error)
 	// purge deletes the dead that died before one time, and those dealt with that
-	// died before another.
-	purge(ctx context.Context, dead, dealtWith time.Time) error
+	// died before another, up to a limit. It returns how many.
+	purge(ctx context.Context, dead, dealtWith time.Time, limit int) (int, error)
 }
 
 // The states of a letter.
@@ -120,13 +124,27 @@ func (s *Streams) redeliver(ctx context.Context, job *river.Job[redelivery]) err
 			return err
 		})
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !gaveUp(ctx) { // the service stops: that's not the message's fault
 		return err
 	}
-	if err := s.store.dieAgain(ctx, l.key, printable(err.Error()), printable(stack), time.Now()); err != nil {
+	return s.dieAgain(ctx, l, err, stack)
+}
+
+// gaveUp reports whether a job's context ended because its time was up, or somebody
+// cancelled it.
+func gaveUp(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	return errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, rivertype.ErrJobCancelledRemotely)
+}
+
+// dieAgain makes a requeued letter dead.
+func (s *Streams) dieAgain(ctx context.Context, l streamLetter, cause error, stack string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Timeout)
+	defer cancel()
+	if err := s.store.dieAgain(ctx, l.key, printable(cause.Error()), printable(stack), time.Now()); err != nil {
 		return err
 	}
-	s.queue.Died(ctx, s.Name(), l.group, l.key, err.Error())
+	s.queue.Died(ctx, s.Name(), l.group, l.key, cause.Error())
 	return nil
 }
 
@@ -229,19 +247,22 @@ func (s *Streams) Count(ctx context.Context) (int, time.Time, error) {
 }
 
 const (
-	purgePeriod = time.Hour
+	sweepPeriod = time.Minute
+	// sweepBatch bounds how long one statement holds the database.
+	sweepBatch = 1000
 	// What was dealt with is remembered far longer than a message can wait for
 	// its acknowledgement.
 	dealtWithRetention = 30 * 24 * time.Hour
 )
 
-// Run deletes what is older than its retention, until ctx is done.
+// Run deletes what is older than its retention, and takes back what is stranded,
+// until ctx is done.
 func (s *Streams) Run(ctx context.Context) error {
-	ticker := time.NewTicker(purgePeriod)
+	ticker := time.NewTicker(sweepPeriod)
 	defer ticker.Stop()
 	for {
-		if err := s.purge(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			s.log.ErrorContext(ctx, "delete old dead letters", "error", err)
+		if err := errors.Join(s.takeBack(ctx), s.purge(ctx, time.Now())); err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "sweep the dead letters", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -251,12 +272,40 @@ func (s *Streams) Run(ctx context.Context) error {
 	}
 }
 
-func (s *Streams) purge(ctx context.Context, now time.Time) error {
+var errStranded = errors.New("its job was cancelled, or its process died with it as often as it may")
+
+// takeBack makes requeued letters dead again whose job ended without the handler's
+// verdict, so that they are seen.
+func (s *Streams) takeBack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
+	stranded, err := s.store.stranded(ctx, sweepBatch)
+	if err != nil {
+		return err
+	}
+	for _, l := range stranded {
+		if err := s.dieAgain(ctx, l, errStranded, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Streams) purge(ctx context.Context, now time.Time) error {
 	dead := time.UnixMicro(0) // for ever
 	if s.config.Retention > 0 {
 		dead = now.Add(-s.config.Retention)
 	}
-	return s.store.purge(ctx, dead, now.Add(-dealtWithRetention))
+	for {
+		n, err := s.purgeBatch(ctx, dead, now.Add(-dealtWithRetention))
+		if err != nil || n < sweepBatch {
+			return err
+		}
+	}
+}
+
+func (s *Streams) purgeBatch(ctx context.Context, dead, dealtWith time.Time) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	return s.store.purge(ctx, dead, dealtWith, sweepBatch)
 }

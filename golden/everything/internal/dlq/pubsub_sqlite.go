@@ -125,11 +125,41 @@ func (t letterTable) dieAgain(ctx context.Context, key int64, cause, stack strin
 	return err
 }
 
-const purgeSQL = `
-	DELETE FROM dead_letters
-	WHERE state = 'dead' AND died_at < ? OR state IN ('done', 'discarded') AND died_at < ?`
+const strandedSQL = `
+	SELECT id, consumer FROM dead_letters
+	WHERE state = 'requeued' AND NOT EXISTS (
+		SELECT 1 FROM river_job
+		WHERE kind = 'dlq_redelivery' AND args ->> 'letter' = dead_letters.id
+			AND state IN ('available', 'pending', 'retryable', 'running', 'scheduled'))
+	LIMIT ?`
 
-func (t letterTable) purge(ctx context.Context, dead, dealtWith time.Time) error {
-	_, err := t.db.ExecContext(ctx, purgeSQL, dead.UnixMicro(), dealtWith.UnixMicro())
-	return err
+func (t letterTable) stranded(ctx context.Context, limit int) (letters []streamLetter, err error) {
+	rows, err := t.db.QueryContext(ctx, strandedSQL, limit)
+	if err != nil {
+		return nil, fmt.Errorf("stranded letters: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var l streamLetter
+		if err := rows.Scan(&l.key, &l.group); err != nil {
+			return nil, fmt.Errorf("scan: %w", err)
+		}
+		letters = append(letters, l)
+	}
+	return letters, rows.Err()
+}
+
+const purgeSQL = `
+	DELETE FROM dead_letters WHERE id IN (
+		SELECT id FROM dead_letters
+		WHERE state = 'dead' AND died_at < ? OR state IN ('done', 'discarded') AND died_at < ?
+		LIMIT ?)`
+
+func (t letterTable) purge(ctx context.Context, dead, dealtWith time.Time, limit int) (int, error) {
+	result, err := t.db.ExecContext(ctx, purgeSQL, dead.UnixMicro(), dealtWith.UnixMicro(), limit)
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
 }

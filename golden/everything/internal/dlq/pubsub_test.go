@@ -16,6 +16,8 @@ import (
 	"github.com/caarlos0/env/v11"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"example.com/everything/internal/database"
@@ -246,6 +248,69 @@ func TestRequeueOfAMessageWithoutAFix(t *testing.T) {
 	dead, err := NewJobs(s.db, s.pool.Client).List(t.Context(), Query{Limit: 10})
 	if err != nil || len(dead) != 0 {
 		t.Errorf("the job of the letter is dead too: %+v, %v", dead, err)
+	}
+}
+
+// A requeued letter whose job ends without the handler's verdict is dead again: at
+// once, where the process is there to say so, or when the next sweep finds it.
+func TestALetterOutlivesItsJob(t *testing.T) {
+	t.Parallel()
+	s := openTill(t, nil)
+	s.publish(t, "bad")
+	first := s.waitForDead(t, 1)["bad"]
+	requeue := func(t *testing.T) {
+		t.Helper()
+		if err := s.streams.ifDead(t.Context(), first.Key, stateRequeued, func(database.Tx) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantState := func(t *testing.T, want string) streamLetter {
+		t.Helper()
+		l, state, err := s.streams.store.get(t.Context(), first.Key)
+		if err != nil || state != want {
+			t.Fatalf("the letter is %s, %v; want %s", state, err, want)
+		}
+		return l
+	}
+	redeliver := func(t *testing.T, cause error) error {
+		t.Helper()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		s.streams.handlers["till"] = func(ctx context.Context, _ pubsub.Delivery) error {
+			cancel(cause)
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		return s.streams.redeliver(ctx, &river.Job[redelivery]{Args: redelivery{first.Key}})
+	}
+	for _, cause := range []error{context.DeadlineExceeded, rivertype.ErrJobCancelledRemotely} {
+		requeue(t)
+		if err := redeliver(t, cause); err != nil {
+			t.Errorf("%v: the job itself fails: %v", cause, err)
+		}
+		if l := wantState(t, stateDead); l.cause != cause.Error() {
+			t.Errorf("dead of %q, want %q", l.cause, cause)
+		}
+	}
+	requeue(t)
+	if err := redeliver(t, context.Canceled); !errors.Is(err, context.Canceled) {
+		t.Errorf("the service stops: %v, want the job to run again", err)
+	}
+	later, err := s.pool.Enqueue(t.Context(), redelivery{first.Key}, &river.InsertOpts{ScheduledAt: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.streams.takeBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantState(t, stateRequeued)
+	if _, err := s.pool.Client().JobCancel(t.Context(), later.Job.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.streams.takeBack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if l := wantState(t, stateDead); l.cause != errStranded.Error() {
+		t.Errorf("dead of %q, want %q", l.cause, errStranded)
 	}
 }
 

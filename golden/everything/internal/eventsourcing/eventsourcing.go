@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"example.com/everything/internal/database"
@@ -103,7 +104,11 @@ func New(ctx context.Context, db *database.Pool, types *Types, config Config, lo
 	if err := checkOrder(ctx, db); err != nil {
 		return nil, err
 	}
-	return &Log{db: db, types: types, config: config, log: log, tracer: tracing.Tracer("eventsourcing"), metrics: newMetrics(registry)}, nil
+	l := &Log{db: db, types: types, config: config, log: log, tracer: tracing.Tracer("eventsourcing"), metrics: newMetrics(registry)}
+	for name := range types.byName { // or a rate does not see the first of a type
+		l.metrics.appended.WithLabelValues(name)
+	}
+	return l, nil
 }
 
 // Append adds events to a stream, all or none, if the stream is at the expected
@@ -176,7 +181,7 @@ func (l *Log) AppendTx(ctx context.Context, tx database.Tx, stream string, expec
 
 func (l *Log) appendTx(ctx context.Context, tx database.Tx, stream string, expected int64, values []any) (version int64, events []Event, err error) {
 	ctx, span := l.tracer.Start(ctx, "eventsourcing append", trace.WithAttributes(attribute.String("stream", stream), attribute.Int("events", len(values))))
-	defer span.End()
+	defer func() { endSpan(span, err) }()
 	version, err = streamVersion(ctx, tx, stream)
 	if err != nil {
 		return 0, nil, err
@@ -200,6 +205,13 @@ func (l *Log) appendTx(ctx context.Context, tx database.Tx, stream string, expec
 		events = append(events, e)
 	}
 	return version, events, nil
+}
+
+func endSpan(span trace.Span, err error) {
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	span.End()
 }
 
 // Stream returns up to limit events of a stream that come after a version.

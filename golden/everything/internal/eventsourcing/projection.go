@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"example.com/everything/internal/database"
 )
 
@@ -162,7 +165,7 @@ func (r *runner) batch(ctx context.Context, generation int64) (n int, err error)
 				return err
 			}
 			var to Cursor
-			n, to, err = r.each(ctx, tx, after, func(e Event) error { return r.Handle(ctx, tx, generation, e) })
+			n, to, err = r.each(ctx, tx, after, func(ctx context.Context, e Event) error { return r.Handle(ctx, tx, generation, e) })
 			if err != nil || n == 0 {
 				return err
 			}
@@ -188,7 +191,7 @@ func (r *runner) deliver(ctx context.Context, generation int64) (n int, err erro
 			return err
 		}
 		var to Cursor
-		n, to, err = r.each(ctx, q, after, func(e Event) error { return r.Deliver(ctx, e) })
+		n, to, err = r.each(ctx, q, after, r.Deliver)
 		if n == 0 {
 			return err
 		}
@@ -201,15 +204,17 @@ func (r *runner) deliver(ctx context.Context, generation int64) (n int, err erro
 
 // each does something with each event of a batch. It returns with how many it did,
 // and where the last of them is.
-func (r *runner) each(ctx context.Context, q querier, after Cursor, do func(Event) error) (n int, to Cursor, err error) {
+func (r *runner) each(ctx context.Context, q querier, after Cursor, do func(context.Context, Event) error) (n int, to Cursor, err error) {
 	events, err := readAll(ctx, q, after, r.limit)
-	if err != nil {
+	if err != nil || len(events) == 0 {
 		return 0, after, err
 	}
+	ctx, span := r.log.tracer.Start(ctx, "eventsourcing project", trace.WithAttributes(attribute.String("projection", r.Name), attribute.Int("events", len(events))))
+	defer func() { endSpan(span, err) }()
 	to = after
 	for _, e := range events {
 		if e.Value, err = r.log.types.decode(e); err == nil {
-			err = do(e)
+			err = do(ctx, e)
 		}
 		if err != nil {
 			return n, to, fmt.Errorf("event %d of %s (%s): %w", e.Version, e.Stream, e.Type, err)

@@ -38,8 +38,12 @@ type Config struct {
 	ProbeInterval time.Duration `env:"HASHRING_PROBE_INTERVAL" envDefault:"1s"`
 	// Wait is how long a request waits for its key to have an owner.
 	Wait time.Duration `env:"HASHRING_WAIT" envDefault:"2s"`
-	// ForwardTimeout is how long the owner may take to answer.
+	// ForwardTimeout is how long the owner may take to answer; together with Wait and
+	// a second it is at most HTTP_WRITE_TIMEOUT.
 	ForwardTimeout time.Duration `env:"HASHRING_FORWARD_TIMEOUT" envDefault:"10s"`
+	// MaxPassed is how many upgraded connections, such as sockets, this member passes
+	// on to their owners at once; the next one is answered with 503.
+	MaxPassed int `env:"HASHRING_MAX_PASSED" envDefault:"10000"`
 	// LeaveTimeout is how long a member that stops waits until the others have
 	// its state.
 	LeaveTimeout time.Duration `env:"HASHRING_LEAVE_TIMEOUT" envDefault:"5s"`
@@ -71,9 +75,17 @@ func (c Config) Validate() error {
 		setting.Between("HASHRING_PROBE_INTERVAL", c.ProbeInterval, 10*time.Millisecond, time.Minute),
 		setting.Between("HASHRING_WAIT", c.Wait, 0, time.Minute),
 		setting.Between("HASHRING_FORWARD_TIMEOUT", c.ForwardTimeout, time.Millisecond, time.Hour),
+		setting.Between("HASHRING_MAX_PASSED", c.MaxPassed, 1, 1<<24),
 		setting.Between("HASHRING_LEAVE_TIMEOUT", c.LeaveTimeout, time.Millisecond, time.Hour),
 	)...)
 }
+
+// Longest is how long it takes at most until a request is answered: it waits for its
+// key to have an owner, and is sent there once more.
+func (c Config) Longest() time.Duration { return c.Wait + c.dialTimeout() + c.ForwardTimeout }
+
+// dialTimeout is how long another member may take to accept a connection.
+func (c Config) dialTimeout() time.Duration { return min(time.Second, c.ForwardTimeout) }
 
 func (c Config) key() ([]byte, error) { return base64.StdEncoding.DecodeString(c.SecretKey) }
 

@@ -40,6 +40,7 @@ func (n *Node) Handler(key func(*http.Request) (string, error), next httpapi.Han
 			return err
 		}
 		if r.Context().Value(forwardedKey{}) != nil {
+			n.awaitHeld(r.Context(), PartitionOf(k))
 			err := next(w, r)
 			if errors.Is(err, ErrNotOwner) {
 				w.Header().Set(notOwnerHeader, "1")
@@ -59,7 +60,7 @@ func (n *Node) Handler(key func(*http.Request) (string, error), next httpapi.Han
 func (n *Node) route(w http.ResponseWriter, r *http.Request, partition int, body []byte, next httpapi.Handler) error {
 	timeout := time.NewTimer(n.config.Wait)
 	defer timeout.Stop()
-	for {
+	for pause := firstPause; ; pause = longer(pause) {
 		changed := n.watch()
 		v := n.view.Load()
 		owner := v.ring.Owner(partition)
@@ -76,7 +77,7 @@ func (n *Node) route(w http.ResponseWriter, r *http.Request, partition int, body
 		}
 		select {
 		case <-changed:
-		case <-time.After(20 * time.Millisecond): // it changes elsewhere
+		case <-time.After(pause): // it changes elsewhere
 		case <-r.Context().Done():
 			return r.Context().Err()
 		case <-timeout.C:
@@ -85,6 +86,35 @@ func (n *Node) route(w http.ResponseWriter, r *http.Request, partition int, body
 		}
 	}
 }
+
+// awaitHeld waits a while for a partition that is this member's by its view, and is
+// still on its way: else all who wait for it would ask again and again.
+func (n *Node) awaitHeld(ctx context.Context, partition int) {
+	enough := time.NewTimer(min(longestPause, n.config.ForwardTimeout/2))
+	defer enough.Stop()
+	for {
+		changed := n.watch()
+		if _, err := n.check(partition); err == nil || n.view.Load().ring.Owner(partition) != n.name {
+			return
+		}
+		select {
+		case <-changed:
+		case <-enough.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Between two tries there are from firstPause to longestPause, each time twice as long:
+// who can't answer yet has other things to do.
+const (
+	firstPause   = 20 * time.Millisecond
+	longestPause = 500 * time.Millisecond
+)
+
+func longer(pause time.Duration) time.Duration { return min(2*pause, longestPause) }
 
 // lost says in the API's words that it is not known what was done.
 func lost(err error) error {
@@ -115,9 +145,9 @@ func (n *Node) forward(w http.ResponseWriter, r *http.Request, to member) error 
 	var failure error
 	upgraded := false
 	if r.Header.Get("Upgrade") != "" {
-		ctx, done, ok := n.passed.begin(r.Context())
-		if !ok {
-			return unavailable("This server is being replaced; try again.")
+		ctx, done, err := n.passed.begin(r.Context(), n.config.MaxPassed)
+		if err != nil {
+			return err
 		}
 		defer done()
 		r = r.WithContext(ctx)
@@ -142,6 +172,7 @@ func (n *Node) forward(w http.ResponseWriter, r *http.Request, to member) error 
 			if resp.Header.Get(notOwnerHeader) != "" {
 				return ErrNotOwner
 			}
+			resp.Header.Del("X-Request-Id") // this member says it already
 			if conn, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
 				upgraded = true
 				resp.Body = whole{conn}
@@ -196,12 +227,16 @@ type passed struct {
 	ended bool
 }
 
-// begin returns the context of one more, unless all have been ended.
-func (p *passed) begin(ctx context.Context) (_ context.Context, done func(), ok bool) {
+// begin returns the context of one more, unless there are as many as there may be, or
+// all have been ended.
+func (p *passed) begin(ctx context.Context, most int) (_ context.Context, done func(), _ error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
-		return nil, nil, false
+		return nil, nil, unavailable("This server is being replaced; try again.")
+	}
+	if len(p.open) >= most {
+		return nil, nil, unavailable("This server passes on as many connections as it may; try again later.")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	if p.open == nil {
@@ -215,7 +250,14 @@ func (p *passed) begin(ctx context.Context) (_ context.Context, done func(), ok 
 		defer p.mu.Unlock()
 		delete(p.open, &cancel)
 		p.wait.Done()
-	}, true
+	}, nil
+}
+
+// count returns how many there are.
+func (p *passed) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.open)
 }
 
 // end closes all, and lets none begin.

@@ -7,30 +7,47 @@ import (
 	"time"
 )
 
-// hold takes a partition, if the view is still v.
-func (n *Node) hold(v *view, term uint64, partition int) bool {
+// hold takes a partition that nobody holds, if the view is still v.
+func (n *Node) hold(v *view, term uint64, partition int, newest bool) bool {
 	n.viewMu.Lock()
 	defer n.viewMu.Unlock()
 	if n.view.Load() != v {
 		return false
 	}
-	n.state.Begin(partition)
+	n.state.Begin(partition, newest)
+	n.held[partition].Store(term)
+	return true
+}
+
+// keep takes a partition that another member has let go of, asked with a view that was
+// this member's then. It may be somebody else's since, who asks for it: so it goes
+// from hand to hand. Later than a lease after it was asked for it may have been taken
+// as one that nobody holds.
+func (n *Node) keep(asked time.Time, term uint64, partition int) bool {
+	n.locks[partition].Lock()
+	defer n.locks[partition].Unlock()
+	if time.Since(asked) >= n.config.Lease {
+		return false
+	}
+	n.state.Begin(partition, true)
 	n.held[partition].Store(term)
 	return true
 }
 
 // keepClaiming takes what this member owns whenever that may have changed.
 func (n *Node) keepClaiming(ctx context.Context) {
-	for {
+	for pause := firstPause; ; {
 		var again <-chan time.Time
 		if !n.claim(ctx) {
-			again = time.After(20 * time.Millisecond)
+			again = time.After(pause)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.wake:
+			pause = firstPause
 		case <-again:
+			pause = longer(pause)
 		}
 		if ctx.Err() != nil {
 			return
@@ -58,6 +75,7 @@ func (n *Node) claim(ctx context.Context) bool {
 	}
 	missing := n.missing(v, term)
 	if len(missing) == 0 {
+		n.settled = settled{v, first}
 		return true
 	}
 	n.viewMu.Lock()
@@ -68,6 +86,7 @@ func (n *Node) claim(ctx context.Context) bool {
 		case <-ctx.Done():
 			return true
 		case <-n.wake:
+			n.poke() // whoever called this is to know
 			return false
 		case <-time.After(n.config.Lease + n.config.Lease/10): // clocks are not all as fast
 		}
@@ -76,16 +95,27 @@ func (n *Node) claim(ctx context.Context) bool {
 			return false
 		}
 	}
+	// Where nobody has seen another ring since this member last had all that it owns,
+	// as after a lapse, nobody else can have had it.
+	newest := alone || n.settled.view == v && maps.Equal(first, n.settled.epochs)
 	taken := 0
 	for _, p := range n.missing(v, term) {
-		if !n.hold(v, term, p) {
+		if !n.hold(v, term, p, newest) {
 			return false
 		}
 		taken++
 	}
 	n.metrics.handovers.WithLabelValues(resultExpired).Add(float64(taken))
+	n.settled = settled{v, first}
 	n.changed()
 	return true
+}
+
+// settled is the ring as it was when a member had all that it owns: its own view, and
+// which of their views the others were at.
+type settled struct {
+	view   *view
+	epochs map[string]uint64
 }
 
 // missing returns what this member owns and does not hold.
@@ -132,8 +162,8 @@ func (n *Node) release(v *view, to string) taking {
 }
 
 // accept takes what another member has let go of. It returns whose state is here
-// now, or false where the view has changed and nothing more is taken.
-func (n *Node) accept(v *view, term uint64, answer taking) (here []int, ok bool) {
+// now, or false where not all of it was taken.
+func (n *Node) accept(asked time.Time, term uint64, answer taking) (here []int, ok bool) {
 	for p, state := range answer.State {
 		n.locks[p].Lock()
 		err := n.state.Import(p, state)
@@ -146,7 +176,7 @@ func (n *Node) accept(v *view, term uint64, answer taking) (here []int, ok bool)
 	}
 	taken := 0
 	for _, p := range answer.Released {
-		if !n.hold(v, term, p) {
+		if !n.keep(asked, term, p) {
 			return here, false
 		}
 		taken++
@@ -188,7 +218,7 @@ func (n *Node) leave(ctx context.Context) {
 			n.log.WarnContext(ctx, "the ring was not told that this member leaves", "error", err)
 		}
 	}
-	for len(n.view.Load().members) > 1 && (n.state.Keys() > 0 || n.holdsAny()) {
+	for n.view.Load().heirs(n.name) && (n.state.Keys() > 0 || n.holdsAny()) {
 		changed := n.watch()
 		select {
 		case <-changed:

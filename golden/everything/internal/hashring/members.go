@@ -54,6 +54,16 @@ func newView(members map[string]member, epoch uint64) *view {
 	return &view{members: members, ring: NewRing(stay), hash: hash.Sum64(), epoch: epoch, since: time.Now()}
 }
 
+// heirs reports whether a member other than the one of that name stays.
+func (v *view) heirs(name string) bool {
+	for other, m := range v.members {
+		if other != name && !m.Leaving {
+			return true
+		}
+	}
+	return false
+}
+
 // membership tells a node of members that come and go.
 type membership struct {
 	list *memberlist.Memberlist
@@ -90,6 +100,8 @@ func openMembership(config Config, name string, self member, logger *slog.Logger
 	c.ProbeInterval = config.ProbeInterval
 	c.ProbeTimeout = min(c.ProbeTimeout, config.ProbeInterval/2)
 	c.GossipInterval = min(c.GossipInterval, config.ProbeInterval)
+	c.TCPTimeout = min(c.TCPTimeout, 2*time.Second) // of one address among several
+	c.DeadNodeReclaimTime = config.ProbeInterval    // a killed member's name, at any address
 	c.Delegate, c.Events, c.Conflict = delegate{m}, delegate{m}, delegate{m}
 	c.Logger = log.New(m.said, "", 0)
 	if c.SecretKey, err = config.key(); err != nil {
@@ -109,6 +121,9 @@ func (m *membership) join(ctx context.Context, addrs []string, known func(addr s
 	for _, addr := range addrs {
 		if addr == m.addr {
 			continue
+		}
+		if ctx.Err() != nil {
+			break
 		}
 		if known(addr) {
 			reached++

@@ -63,6 +63,10 @@ func newMetrics(registry prometheus.Registerer, n *Node) metrics {
 			Name: "hashring_keys",
 			Help: "Keys whose state is in this member's memory.",
 		}, func() float64 { return float64(n.state.Keys()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "hashring_passed_on",
+			Help: "Upgraded connections that this member passes on to their keys' owners.",
+		}, func() float64 { return float64(n.passed.count()) }),
 	)
 	return m
 }

@@ -42,7 +42,10 @@ type Node struct {
 	joined  atomic.Bool
 	// namesake is set while this member can't join for another of its name.
 	namesake atomic.Bool
+	ran      atomic.Bool
 	served   sync.WaitGroup
+	drain    sync.Once
+	draining chan struct{}
 
 	viewMu sync.Mutex // of who changes the view, and of who relies on its staying
 	view   atomic.Pointer[view]
@@ -58,6 +61,7 @@ type Node struct {
 	lease   time.Time
 
 	wake     chan struct{} // to claim
+	settled  settled       // belongs to who claims
 	changeMu sync.Mutex
 	change   chan struct{} // closed when a request that waits should look again
 }
@@ -67,14 +71,15 @@ type Node struct {
 // is said by [Node.Add].
 func Open(ctx context.Context, config Config, handler http.Handler, log *slog.Logger, registry prometheus.Registerer) (*Node, error) {
 	n := &Node{
-		config: config,
-		name:   cmp.Or(config.Name, strings.ToLower(rand.Text()[:10])),
-		id:     strings.ToLower(rand.Text()[:10]),
-		log:    log,
-		state:  make(states),
-		term:   1,
-		wake:   make(chan struct{}, 1),
-		change: make(chan struct{}),
+		config:   config,
+		name:     cmp.Or(config.Name, strings.ToLower(rand.Text()[:10])),
+		id:       strings.ToLower(rand.Text()[:10]),
+		log:      log,
+		state:    make(states),
+		term:     1,
+		draining: make(chan struct{}),
+		wake:     make(chan struct{}, 1),
+		change:   make(chan struct{}),
 	}
 	n.view.Store(newView(nil, 0))
 	var err error
@@ -116,9 +121,11 @@ func (n *Node) Ready(context.Context) error {
 	return nil
 }
 
-// Run talks to the other members until ctx is done. Then it hands over what it
-// has, while it still answers them, and leaves.
+// Run talks to the other members until ctx is done. When [Node.Drain] is called, and
+// at the latest then, it hands over what it has and leaves. What it is asked after
+// that it forwards, until ctx is done.
 func (n *Node) Run(ctx context.Context) error {
+	n.ran.Store(true)
 	n.log.InfoContext(ctx, "on the ring", "member", n.name, "gossip", n.members.addr, "peer", n.peers.listener.Addr().String())
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -130,24 +137,56 @@ func (n *Node) Run(ctx context.Context) error {
 	defer stopClaiming()
 	var claiming sync.WaitGroup
 	claiming.Go(func() { n.keepClaiming(claim) })
-	var err error
-	select {
-	case <-ctx.Done():
-		stopClaiming()
-		claiming.Wait() // what it is about to take is handed over too
-		n.passed.end()
+	told, err := n.stay(ctx, failed)
+	stopClaiming()
+	claiming.Wait() // what it is about to take is handed over too
+	if told {
 		n.leave(work)
-	case err = <-failed:
+		stop() // the others don't confirm it any more
+		<-ctx.Done()
 	}
 	stop()
-	claiming.Wait()
-	err = errors.Join(err, n.Close(ctx))
+	n.passed.end()
+	err = errors.Join(err, n.close())
 	n.served.Wait()
 	return err
 }
 
-// Close stops listening. Run does it; it is for a node that was never run.
+// stay waits until this member is told to leave, or its server has failed. A member
+// that drains and is alone stays for as long as it may: there is nobody else to
+// answer, unless one comes.
+func (n *Node) stay(ctx context.Context, failed <-chan error) (told bool, err error) {
+	draining := n.draining
+	for {
+		changed := n.watch()
+		if draining == nil && n.view.Load().heirs(n.name) {
+			return true, nil
+		}
+		select {
+		case <-ctx.Done():
+			return true, nil
+		case err := <-failed:
+			return false, err
+		case <-draining:
+			draining = nil
+		case <-changed:
+		}
+	}
+}
+
+// Drain has the node hand over what it has, now rather than when Run is told to end:
+// what else stops before that may take all the time there is. It does not wait.
+func (n *Node) Drain() { n.drain.Do(func() { close(n.draining) }) }
+
+// Close stops listening, where Run was never called: Run does it by itself.
 func (n *Node) Close(context.Context) error {
+	if n.ran.Load() {
+		return nil
+	}
+	return n.close()
+}
+
+func (n *Node) close() error {
 	n.passed.end()
 	return errors.Join(n.members.close(), n.peers.close())
 }

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,10 +33,39 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// begun is a state that is nothing but how often each partition was begun.
+type begun struct {
+	mu             sync.Mutex
+	newest, others map[int]int
+}
+
+func (*begun) Export(int) []byte        { return nil }
+func (*begun) Import(int, []byte) error { return nil }
+func (*begun) Drop(int)                 {}
+func (*begun) Keys() int                { return 0 }
+
+func (b *begun) Begin(partition int, newest bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if newest {
+		b.newest[partition]++
+	} else {
+		b.others[partition]++
+	}
+}
+
+// count returns how many partitions were begun, by what was said of them.
+func (b *begun) count() (newest, others int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.newest), len(b.others)
+}
+
 // A testNode is a member, and the server that outside callers use.
 type testNode struct {
 	*Node
 	shelf *documents.Shelf
+	begun *begun
 	url   string
 	stop  func() error
 	// answered is called with each key that was answered here, and when its work
@@ -46,6 +77,7 @@ func testConfig(join ...*testNode) Config {
 	c := Config{
 		GossipAddr: "127.0.0.1:0", PeerAddr: "127.0.0.1:0", Quorum: 1, Lease: 500 * time.Millisecond,
 		ProbeInterval: 100 * time.Millisecond, Wait: 20 * time.Second, ForwardTimeout: 5 * time.Second, LeaveTimeout: 10 * time.Second,
+		MaxPassed: 10,
 	}
 	for _, n := range join {
 		c.Join = append(c.Join, n.GossipAddr())
@@ -67,7 +99,9 @@ func startNode(t testing.TB, config Config) *testNode {
 		t.Fatal(err)
 	}
 	node.Add("documents", shelf)
-	n := &testNode{Node: node, shelf: shelf, answered: func(string, time.Time, time.Time) {}}
+	begun := &begun{newest: make(map[int]int), others: make(map[int]int)}
+	node.Add("begun", begun)
+	n := &testNode{Node: node, shelf: shelf, begun: begun, answered: func(string, time.Time, time.Time) {}}
 	key := func(r *http.Request) (string, error) { return r.PathValue("key"), nil }
 	mux.Handle("/{key}", node.Handler(key, func(w http.ResponseWriter, r *http.Request) error {
 		text, err := io.ReadAll(r.Body)
@@ -368,6 +402,116 @@ func TestAfterALapseDocumentsBeginAnew(t *testing.T) {
 	}
 }
 
+// A member that drains hands over at once, and forwards what it is asked until it is
+// told to end. One that is alone answers on, until another comes.
+func TestADrainingMemberForwards(t *testing.T) {
+	first := startRing(t, 1, patient)[0]
+	edit := func(n *testNode, want string) {
+		t.Helper()
+		for i := range 20 {
+			owner, _, err := call(http.MethodPost, n.url, "k"+strconv.Itoa(i))
+			if err != nil || owner != want {
+				t.Fatalf("answered by %s, %v, want %s", owner, err, want)
+			}
+		}
+	}
+	first.Drain()
+	first.Drain()
+	edit(first, first.Name())
+	config := testConfig(first)
+	patient(&config)
+	second := startNode(t, config)
+	waittest.Until(t, func() error {
+		if held := second.holds(); held != Partitions || len(second.view.Load().members) != 1 {
+			return fmt.Errorf("the second holds %d partitions, and sees %d members", held, len(second.view.Load().members))
+		}
+		return nil
+	})
+	if first.shelf.Keys() != 0 {
+		t.Errorf("%d documents were not handed over", first.shelf.Keys())
+	}
+	edit(first, second.Name())
+	if _, edits, err := call(http.MethodGet, second.url, "k0"); err != nil || edits != 2 {
+		t.Errorf("%d edits, %v", edits, err)
+	}
+	if lapses := testutil.ToFloat64(first.metrics.lapses); lapses != 0 {
+		t.Errorf("%v lapses of a member that has left", lapses)
+	}
+}
+
+// A state is told what was handed over from what is taken because its owner is lost:
+// of that, another may have the newest copy.
+func TestWhatIsBegun(t *testing.T) {
+	nodes := startRing(t, 3, patient)
+	killed, lost := nodes[2], nodes[2].holds()
+	if newest, others := killed.begun.count(); newest < lost || others != 0 {
+		t.Errorf("handed over: %d begun of %d, %d as if the owner was lost", newest, lost, others)
+	}
+	if err := killed.close(); err != nil { // and says nothing
+		t.Fatal(err)
+	}
+	settle(t, nodes[:2])
+	_, first := nodes[0].begun.count()
+	if _, second := nodes[1].begun.count(); first+second != lost {
+		t.Errorf("the owner is lost: %d and %d begun of %d", first, second, lost)
+	}
+}
+
+// A member that was not confirmed for a while has the newest of what it had, unless
+// somebody took it for lost.
+func TestALapseAlone(t *testing.T) {
+	nodes := startRing(t, 2, patient)
+	second := nodes[1]
+	held := second.holds()
+	second.leaseMu.Lock()
+	second.lease = time.Now().Add(-time.Second)
+	second.leaseMu.Unlock()
+	waittest.Until(t, func() error {
+		if testutil.ToFloat64(second.metrics.lapses) == 0 {
+			return errors.New("no lapse yet")
+		}
+		return nil
+	})
+	settle(t, nodes)
+	second.begun.mu.Lock()
+	defer second.begun.mu.Unlock()
+	twice := 0
+	for _, times := range second.begun.newest {
+		if times == 2 {
+			twice++
+		}
+	}
+	if twice != held || len(second.begun.others) != 0 {
+		t.Errorf("%d of %d begun again as the newest, %d not", twice, held, len(second.begun.others))
+	}
+}
+
+// The ring changes while a partition is on its way: who has it hands it on, and
+// nobody waits for a lease, or takes it for lost.
+func TestAPartitionGoesFromHandToHand(t *testing.T) {
+	nodes := startRing(t, 2, patient)
+	owner, other := nodes[0], nodes[1]
+	p := 0
+	for owner.view.Load().ring.Owner(p) != owner.Name() {
+		p++
+	}
+	term, _ := other.leased()
+	owner.held[p].Store(0)
+	if _, ok := other.accept(time.Now().Add(-other.config.Lease), term, taking{Released: []int{p}}); ok || other.held[p].Load() != 0 {
+		t.Error("what was let go of a lease ago is taken")
+	}
+	if _, ok := other.accept(time.Now(), term, taking{Released: []int{p}}); !ok {
+		t.Error("what was let go of is not taken")
+	}
+	owner.poke()
+	settle(t, nodes)
+	owner.begun.mu.Lock()
+	defer owner.begun.mu.Unlock()
+	if owner.begun.newest[p] != 1 || owner.begun.others[p] != 0 {
+		t.Errorf("begun %d times as handed over, %d times as lost", owner.begun.newest[p], owner.begun.others[p])
+	}
+}
+
 // Below the quorum nobody answers.
 func TestWithoutAQuorumNobodyAnswers(t *testing.T) {
 	config := testConfig()
@@ -394,6 +538,49 @@ func TestAMemberThatReachesNobodyAnswersNothing(t *testing.T) {
 	n := startNode(t, config)
 	if _, _, err := call(http.MethodGet, n.url, "k"); err == nil || n.Ready(t.Context()) == nil || n.holds() > 0 {
 		t.Errorf("it answers: %v", err)
+	}
+}
+
+// Members that take connections and say nothing, as those of a host that is frozen,
+// hold up neither the start nor the stop.
+func TestDeafMembersHoldUpNothing(t *testing.T) {
+	config := testConfig()
+	config.GossipAddr, config.AdvertiseIP = "0.0.0.0:0", "127.0.0.1" // has the timeouts of a network
+	config.SecretKey = base64.StdEncoding.EncodeToString(make([]byte, 32))
+	var connected atomic.Int64
+	var accepting sync.WaitGroup
+	defer accepting.Wait()
+	for range 5 {
+		deaf, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepting.Go(func() {
+			for {
+				conn, err := deaf.Accept()
+				if err != nil {
+					return
+				}
+				connected.Add(1)
+				defer func() { _ = conn.Close() }() // nothing was said
+			}
+		})
+		defer func() { _ = deaf.Close() }() // nothing was written
+		config.Join = append(config.Join, deaf.Addr().String())
+	}
+	n := startNode(t, config)
+	waittest.Until(t, func() error {
+		if connected.Load() == 0 {
+			return errors.New("no member was asked yet")
+		}
+		return nil
+	})
+	begin := time.Now()
+	if err := n.stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > 8*time.Second {
+		t.Errorf("it took %s to stop", took)
 	}
 }
 
@@ -453,7 +640,7 @@ func TestAMemberThatBeginsAgainIsTaken(t *testing.T) {
 	killed := nodes[1]
 	config := killed.config
 	config.GossipAddr, config.PeerAddr = killed.GossipAddr(), killed.peers.listener.Addr().String()
-	if err := killed.Close(t.Context()); err != nil { // and says nothing
+	if err := killed.close(); err != nil { // and says nothing
 		t.Fatal(err)
 	}
 	if err := killed.stop(); err != nil { // what it listened on is closed
@@ -463,6 +650,27 @@ func TestAMemberThatBeginsAgainIsTaken(t *testing.T) {
 	settle(t, []*testNode{nodes[0], again})
 	if have := nodes[0].view.Load().members["again"].ID; have != again.id || have == killed.id {
 		t.Errorf("known as %s, want %s", have, again.id)
+	}
+}
+
+// A member that is killed and begins again at another address has its name once the
+// others know that it is dead, rather than when they have forgotten it.
+func TestAKilledMembersNameIsFree(t *testing.T) {
+	nodes := startRing(t, 3, func(c *Config) {
+		if len(c.Join) == 2 {
+			c.Name = "again"
+		}
+	})
+	if err := nodes[2].close(); err != nil { // and says nothing
+		t.Fatal(err)
+	}
+	config := testConfig(nodes[0], nodes[1])
+	config.Name = "again"
+	begin := time.Now()
+	again := startNode(t, config)
+	settle(t, []*testNode{nodes[0], nodes[1], again})
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("it joined after %s", took)
 	}
 }
 
@@ -510,12 +718,167 @@ func TestNothingIsForwardedTwice(t *testing.T) {
 		if _, _, err := call(http.MethodGet, a.url, key); err == nil || !strings.Contains(err.Error(), "503") {
 			t.Errorf("%s: %v, want 503", key, err)
 		}
-		if testutil.ToFloat64(b.metrics.forwarded.WithLabelValues(resultOK)) > 0 || testutil.ToFloat64(a.metrics.forwarded.WithLabelValues(resultNotOwner)) == 0 {
-			t.Error("it was forwarded on")
+		if testutil.ToFloat64(a.metrics.forwarded.WithLabelValues(resultNotOwner)) == 0 {
+			t.Error("it was not forwarded")
+		}
+		for _, result := range []string{resultOK, resultNotOwner, resultUnreachable, resultError} {
+			if times := testutil.ToFloat64(b.metrics.forwarded.WithLabelValues(result)); times > 0 {
+				t.Errorf("it was forwarded on %v times: %s", times, result)
+			}
 		}
 		return
 	}
 	t.Fatal("a owns none of 20 keys")
+}
+
+// elsewhere has the node take another member for the owner of everything, until the
+// test ends. What that is asked for a key is answered by answer.
+func elsewhere(t *testing.T, n *testNode, answer http.HandlerFunc) {
+	t.Helper()
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/.hashring/") {
+			w.WriteHeader(http.StatusConflict)
+			return
+		}
+		answer(w, r)
+	}))
+	t.Cleanup(other.Close)
+	right := n.view.Swap(newView(map[string]member{"other": {Peer: other.Listener.Addr().String()}}, 0))
+	t.Cleanup(func() { n.view.Store(right) })
+}
+
+// An owner that does not answer in time may have done it: it is not asked again.
+func TestASilentOwnerIsAskedOnce(t *testing.T) {
+	config := testConfig()
+	config.ForwardTimeout = 200 * time.Millisecond
+	n := startNode(t, config)
+	var asked atomic.Int64
+	elsewhere(t, n, func(_ http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		_, _ = io.Copy(io.Discard, r.Body) // or it is not seen that the caller is gone
+		<-r.Context().Done()
+	})
+	_, _, err := call(http.MethodPost, n.url, "k")
+	if err == nil || !strings.Contains(err.Error(), "503") || !strings.Contains(err.Error(), "done or not") {
+		t.Errorf("%v, want 503, and that it may be done", err)
+	}
+	if times := asked.Load(); times != 1 {
+		t.Errorf("asked %d times", times)
+	}
+}
+
+// A member whose lease ends while it works says that it may be done or not.
+func TestWorkThatOutlastsTheLease(t *testing.T) {
+	n := startRing(t, 1, patient)[0]
+	tries := 0
+	handler := n.Handler(func(*http.Request) (string, error) { return "k", nil }, func(http.ResponseWriter, *http.Request) error {
+		tries++
+		err := n.Do("k", func() error {
+			n.leaseMu.Lock()
+			defer n.leaseMu.Unlock()
+			n.lease = time.Now().Add(-time.Second)
+			return nil
+		})
+		if !errors.Is(err, ErrLost) {
+			t.Errorf("got %v, want ErrLost", err)
+		}
+		return err
+	})
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/k", nil))
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "done or not") || tries != 1 {
+		t.Errorf("%d %s after %d tries", w.Code, w.Body, tries)
+	}
+}
+
+// A member has more state than fits one message.
+func TestMuchIsHandedOver(t *testing.T) {
+	const keys = 800
+	first := startRing(t, 1, patient)[0]
+	text := strings.Repeat("x", documents.MaxText)
+	for i := range keys {
+		for range 20 {
+			if _, err := first.shelf.Edit("k"+strconv.Itoa(i), text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	config := testConfig(first)
+	patient(&config)
+	second := startNode(t, config)
+	settle(t, []*testNode{first, second})
+	size := 0
+	for p := range Partitions {
+		size += len(second.shelf.Export(p))
+	}
+	if size <= maxTaking || first.shelf.Keys()+second.shelf.Keys() != keys {
+		t.Errorf("%d bytes were handed over, %d and %d documents are there", size, first.shelf.Keys(), second.shelf.Keys())
+	}
+	if err := second.stop(); err != nil {
+		t.Error(err)
+	}
+	settle(t, []*testNode{first})
+	for i := range keys {
+		if d, _ := first.shelf.Get("k" + strconv.Itoa(i)); d.Edits != 20 {
+			t.Fatalf("%+v, want 20 edits", d)
+		}
+	}
+}
+
+// While a key has no owner, those who wait for it do not ask all the time: whoever
+// is to have it is busy with that.
+func TestWaitingRequestsAreSparing(t *testing.T) {
+	var asked atomic.Int64
+	config := testConfig()
+	config.Wait = time.Second
+	n := startNode(t, config)
+	elsewhere(t, n, func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set(notOwnerHeader, "1")
+		w.WriteHeader(http.StatusMisdirectedRequest)
+	})
+	if _, _, err := call(http.MethodPost, n.url, "k"); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("%v, want 503", err)
+	}
+	if times := asked.Load(); times < 2 || times > 8 {
+		t.Errorf("asked %d times in a second", times)
+	}
+}
+
+// Who is to have a key, and is about to, has the caller wait rather than ask again.
+func TestTheNextOwnerIsWaitedFor(t *testing.T) {
+	config := testConfig()
+	config.Quorum = 2 // holds nothing, as it is alone
+	n := startNode(t, config)
+	ask := func() int {
+		req, err := http.NewRequest(http.MethodPost, "http://"+n.peers.listener.Addr().String()+"/k", strings.NewReader("some words"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(tokenHeader, n.peers.token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close() // says nothing more
+		return resp.StatusCode
+	}
+	begin := time.Now()
+	if status := ask(); status != http.StatusMisdirectedRequest || time.Since(begin) < longestPause {
+		t.Errorf("%d after %s, want 421 after %s", status, time.Since(begin), longestPause)
+	}
+	n.leaseMu.Lock()
+	n.lease = time.Now().Add(time.Hour)
+	n.leaseMu.Unlock()
+	var held sync.WaitGroup
+	held.Go(func() {
+		n.held[PartitionOf("k")].Store(1)
+		n.changed()
+	})
+	if status := ask(); status != http.StatusOK {
+		t.Errorf("%d once it is held, want 200", status)
+	}
+	held.Wait()
 }
 
 // The owner is told who asked, how, and within what trace.
@@ -591,6 +954,7 @@ func TestValidate(t *testing.T) {
 		"HASHRING_WAIT":            func(c *Config) { c.Wait = -1 },
 		"HASHRING_FORWARD_TIMEOUT": func(c *Config) { c.ForwardTimeout = 0 },
 		"HASHRING_LEAVE_TIMEOUT":   func(c *Config) { c.LeaveTimeout = 0 },
+		"HASHRING_MAX_PASSED":      func(c *Config) { c.MaxPassed = 0 },
 		"HASHRING_NAME":            func(c *Config) { c.Name = strings.Repeat("n", 65) },
 	} {
 		c := testConfig()

@@ -69,7 +69,7 @@ func openPeers(ctx context.Context, config Config, n *Node, handler http.Handler
 		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
 	}
 	p.transport = &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: time.Second}).DialContext,
+		DialContext:           (&net.Dialer{Timeout: config.dialTimeout()}).DialContext,
 		MaxIdleConnsPerHost:   32,
 		IdleConnTimeout:       idleTimeout,
 		ResponseHeaderTimeout: config.ForwardTimeout,
@@ -269,6 +269,10 @@ func (p *peers) take(ctx context.Context, v *view, term uint64) (map[string]uint
 	results := others(p.node, v, func(m member) *uint64 {
 		for {
 			var answer taking
+			asked := time.Now()
+			if p.node.view.Load() != v {
+				return nil
+			}
 			err := p.ask(ctx, m, "take", asking{View: v.hash}, &answer)
 			if errors.Is(err, errStranger) && p.node.stays(v) {
 				err = errors.Join(err, p.node.members.compare(m.gossip))
@@ -277,7 +281,7 @@ func (p *peers) take(ctx context.Context, v *view, term uint64) (map[string]uint
 				p.node.log.DebugContext(ctx, "a member hands nothing over yet", "peer", m.Peer, "error", err)
 				return nil
 			}
-			here, ok := p.node.accept(v, term, answer)
+			here, ok := p.node.accept(asked, term, answer)
 			if len(here) > 0 && p.ask(ctx, m, "drop", asking{Partitions: here, Epoch: answer.Epoch}, nil) != nil {
 				return nil
 			}

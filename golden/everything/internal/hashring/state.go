@@ -24,11 +24,13 @@ type State interface {
 }
 
 // A Beginner is a State that is told whenever this member comes to answer for a
-// partition: it was handed over, or who had it is lost, or this member itself was
-// for a while. Another may have had it in between; no [Node.Do] has run since.
+// partition; no [Node.Do] has run since it last did. Where newest is set, nobody has
+// gone on from a copy that is not here: the partition was handed over, or there never
+// was another member. Where it is not, who had the partition is lost, or this member
+// itself was for a while: what is here may be old, and others may have seen more.
 // Begin must not call the node.
 type Beginner interface {
-	Begin(partition int)
+	Begin(partition int, newest bool)
 }
 
 // Add has the members keep a state. All must have the same ones, by the same names.
@@ -74,10 +76,10 @@ func (s states) Import(partition int, state []byte) error {
 }
 
 // Begin tells those that are to know.
-func (s states) Begin(partition int) {
+func (s states) Begin(partition int, newest bool) {
 	for _, each := range s {
 		if b, ok := each.(Beginner); ok {
-			b.Begin(partition)
+			b.Begin(partition, newest)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.com/everything/internal/waittest"
 )
 
 // echo answers with the key's owner, and then with each line that it gets, until
@@ -37,6 +39,16 @@ func echo(n *testNode) func(http.ResponseWriter, *http.Request) error {
 // upgrade asks a member for a connection, and returns it once there is one.
 func upgrade(t *testing.T, n *testNode, key string) (net.Conn, *bufio.Reader) {
 	t.Helper()
+	conn, lines, resp := askUpgrade(t, n, key)
+	if resp.StatusCode != http.StatusSwitchingProtocols { // its body is the connection
+		t.Fatal(resp.Status)
+	}
+	return conn, lines
+}
+
+// askUpgrade asks a member for a connection, and returns its answer.
+func askUpgrade(t *testing.T, n *testNode, key string) (net.Conn, *bufio.Reader, *http.Response) {
+	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(n.url, "http://")) //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)
@@ -53,10 +65,7 @@ func upgrade(t *testing.T, n *testNode, key string) (net.Conn, *bufio.Reader) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != http.StatusSwitchingProtocols { // its body is the connection
-		t.Fatal(resp.Status)
-	}
-	return conn, lines
+	return conn, lines, resp
 }
 
 func wantLine(t *testing.T, lines *bufio.Reader, want string) {
@@ -66,15 +75,48 @@ func wantLine(t *testing.T, lines *bufio.Reader, want string) {
 	}
 }
 
-// A connection that the owner upgrades is passed on, and ends with either side,
-// and with the member that it goes through.
-func TestUpgradesArePassedOn(t *testing.T) {
-	nodes := startRing(t, 2, func(*Config) {})
-	asked, owner := nodes[0], nodes[1]
-	key := "key"
+// startTwo runs two members, and returns a key of the second.
+func startTwo(t *testing.T, change func(*Config)) (asked, owner *testNode, key string) {
+	t.Helper()
+	nodes := startRing(t, 2, change)
+	asked, owner, key = nodes[0], nodes[1], "key"
 	for i := 0; asked.view.Load().ring.Owner(PartitionOf(key)) != owner.Name(); i++ {
 		key = fmt.Sprintf("key%d", i)
 	}
+	return asked, owner, key
+}
+
+// No more connections are passed on than may be; those that end make room.
+func TestUpgradesAreCounted(t *testing.T) {
+	asked, owner, key := startTwo(t, func(c *Config) { c.MaxPassed = 1 })
+	passed := func(want int) {
+		t.Helper()
+		waittest.Until(t, func() error {
+			if got := asked.passed.count(); got != want {
+				return fmt.Errorf("%d are passed on, want %d", got, want)
+			}
+			return nil
+		})
+	}
+	conn, lines := upgrade(t, asked, key)
+	wantLine(t, lines, owner.Name())
+	passed(1)
+	if _, _, resp := askUpgrade(t, asked, key); resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("one too many: %s, Retry-After %q", resp.Status, resp.Header.Get("Retry-After"))
+	}
+	upgrade(t, owner, key) // is not passed on
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	passed(0)
+	_, lines = upgrade(t, asked, key)
+	wantLine(t, lines, owner.Name())
+}
+
+// A connection that the owner upgrades is passed on, and ends with either side,
+// and with the member that it goes through.
+func TestUpgradesArePassedOn(t *testing.T) {
+	asked, owner, key := startTwo(t, func(*Config) {})
 	talk := func() (net.Conn, *bufio.Reader) {
 		conn, lines := upgrade(t, asked, key)
 		wantLine(t, lines, owner.Name())

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -324,6 +325,38 @@ func TestOddVersions(t *testing.T) {
 				t.Errorf("%q, weak %v: If-Match: %d", version, weak, a.code)
 			}
 		}
+	}
+}
+
+// A caller that waits, and announced a body that it does not send, is held on to no
+// longer than any that does not read its answer.
+func TestABodyThatNeverComes(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.WriteTimeout = 500 * time.Millisecond
+	f := setup(t, config)
+	tag := f.tag(t)
+	for _, release := range []func(){func() { f.put(t, 1); f.Changed("final") }, f.Drain} {
+		reads := f.metric(t, "polling_reads_total", "version", "ok")
+		conn, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(f.url, "http://"), "/final"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }() // was closed by the server
+		if _, err := fmt.Fprintf(conn, "GET /final?wait=1m HTTP/1.1\r\nHost: x\r\nIf-None-Match: %s\r\nContent-Length: 10\r\n\r\n", tag); err != nil {
+			t.Fatal(err)
+		}
+		f.await(t, "polling_waiters", 1)
+		f.await(t, "polling_reads_total", reads+1, "version", "ok")
+		release()
+		if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("the connection is still open")
+		}
+		f.await(t, "polling_waiters", 0)
+		tag = f.tag(t)
 	}
 }
 

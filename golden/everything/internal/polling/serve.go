@@ -2,6 +2,7 @@ package polling
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -115,17 +116,43 @@ func (p *poll) await(ctx context.Context, waiter *waiter, version Version, wait 
 	poller := p.resource.poller
 	// The server's timeouts are for requests that are answered at once. None is
 	// lifted for good: a client that says nothing more must not stay for ever.
-	control := http.NewResponseController(p.w)
-	latest := time.Now().Add(wait + poller.config.ReadTimeout + poller.config.WriteTimeout)
-	for _, set := range []func(time.Time) error{control.SetReadDeadline, control.SetWriteDeadline} {
-		if err := set(latest); err != nil {
-			return "", fmt.Errorf("long poll: move the deadline: %w", err)
-		}
+	if err := p.deadline(wait + poller.config.ReadTimeout + poller.config.WriteTimeout); err != nil {
+		return "", err
 	}
 	begin := time.Now()
-	defer func() {
-		poller.metrics.waited.Observe(time.Since(begin).Seconds())
-	}()
+	changed, ended, err := p.park(ctx, waiter, &version, wait)
+	poller.metrics.waited.Observe(time.Since(begin).Seconds())
+	if ended == resultGone {
+		return resultGone, err
+	}
+	// The answer waits for what the client said to send and did not, too.
+	if deadlineErr := p.deadline(poller.config.WriteTimeout); deadlineErr != nil {
+		return "", errors.Join(err, deadlineErr)
+	}
+	switch {
+	case err != nil:
+		return "", err
+	case changed != nil:
+		return p.answer(changed.state, resultChanged, p.after(version, changed.released)), nil
+	case ended == resultDrained:
+		return p.notModified(version, ended, p.after(version, poller.left)), nil
+	}
+	return p.notModified(version, ended, p.after(version, 0)), nil
+}
+
+// deadline moves the server's deadlines for this request and its answer.
+func (p *poll) deadline(in time.Duration) error {
+	control, at := http.NewResponseController(p.w), time.Now().Add(in)
+	if err := errors.Join(control.SetReadDeadline(at), control.SetWriteDeadline(at)); err != nil {
+		return fmt.Errorf("long poll: move the deadline: %w", err)
+	}
+	return nil
+}
+
+// park waits. It returns what was loaded with another version than the caller has,
+// or why there is none, and moves version on to the last that it saw.
+func (p *poll) park(ctx context.Context, waiter *waiter, version *Version, wait time.Duration) (changed *load, ended string, err error) {
+	poller := p.resource.poller
 	// Those who began together don't end together.
 	timer := time.NewTimer(wait - rand.N(wait/10+1)) //nolint:gosec // spreads load, keeps no secret
 	defer timer.Stop()
@@ -136,7 +163,7 @@ func (p *poll) await(ctx context.Context, waiter *waiter, version Version, wait 
 		select {
 		case loaded = <-waiter.wake:
 		case <-ctx.Done():
-			return resultGone, ctx.Err()
+			return nil, resultGone, ctx.Err()
 		case <-timer.C:
 			ended = resultTimedOut
 		case <-poller.drained:
@@ -151,31 +178,20 @@ func (p *poll) await(ctx context.Context, waiter *waiter, version Version, wait 
 		if loaded != nil {
 			state, err := loaded.get(ctx, p.resource, p.key)
 			if err != nil {
-				return "", err
+				return nil, "", err
 			}
+			*version = state.version
 			if !p.ifNoneMatch.weak(state.etag) {
-				if err := control.SetWriteDeadline(time.Now().Add(poller.config.WriteTimeout)); err != nil {
-					return "", fmt.Errorf("long poll: move the deadline: %w", err)
-				}
-				return p.answer(state, resultChanged, p.after(state.version, loaded.released)), nil
+				return loaded, "", nil
 			}
-			version = state.version // has changed, and back again
-			poller.has(waiter, version.Tag)
+			poller.has(waiter, version.Tag) // has changed, and back again
 		}
 		if ended == "" && version.Final {
 			ended = resultTimedOut
 		}
-		if ended == "" {
-			continue
+		if ended != "" {
+			return nil, ended, nil
 		}
-		if err := control.SetWriteDeadline(time.Now().Add(poller.config.WriteTimeout)); err != nil {
-			return "", fmt.Errorf("long poll: move the deadline: %w", err)
-		}
-		released := 0
-		if ended == resultDrained {
-			released = poller.left
-		}
-		return p.notModified(version, ended, p.after(version, released)), nil
 	}
 }
 

@@ -25,6 +25,17 @@ const (
 // next is what comes after a failure that is tried again.
 const next = "retry"
 
+// Expect lets the counters of these kinds of jobs begin at 0: a rate does not see the
+// first of what is not there before it.
+func (r *Retries) Expect(kinds ...string) {
+	for _, kind := range kinds {
+		r.metrics.jobDeferrals.WithLabelValues(kind)
+		for _, what := range []string{next, gaveUpPermanent, gaveUpAttempts, gaveUpAge} {
+			r.metrics.jobFailures.WithLabelValues(kind, what)
+		}
+	}
+}
+
 // NextRetry implements [river.ClientRetryPolicy]: it returns when a job whose
 // attempt has just failed is tried again.
 func (r *Retries) NextRetry(job *rivertype.JobRow) time.Time {
@@ -37,7 +48,7 @@ func (r *Retries) NextRetry(job *rivertype.JobRow) time.Time {
 //
 // A retry that its kind's [Budget] can't pay for is not made and not lost: the
 // job is put off by half to all of its policy's MaxDelay, without its attempt
-// being counted. When it gets older than MaxAge that way, it is given up.
+// being counted. When its MaxAge is over that way, it is given up.
 func (r *Retries) Middleware() rivertype.WorkerMiddleware {
 	return river.WorkerMiddlewareFunc(r.work)
 }
@@ -78,7 +89,7 @@ var errPanic = errors.New("panic")
 // shutdown wants to become of the job.
 func isVerdict(ctx context.Context, err error) bool {
 	return errors.Is(err, &rivertype.JobSnoozeError{}) || errors.Is(err, &rivertype.JobCancelError{}) ||
-		ctx.Err() != nil && errors.Is(err, context.Canceled)
+		ctx.Err() != nil // the attempt's own timeout is below this context
 }
 
 // judge decides what comes after a failed attempt.
@@ -107,10 +118,11 @@ func (r *Retries) giveUp(ctx context.Context, job *rivertype.JobRow, why string)
 	_ = river.MetadataSet(ctx, gaveUpKey, why)
 }
 
-// tooOld reports whether the job had its time. A job that was given up before
-// has been revived by hand since, and that counts for more than its age.
+// tooOld reports whether the job had its time, which begins with its first failure:
+// a job that was to run later, or waited long for a worker, has all of it. A job that
+// was given up before has been revived by hand since, and that counts for more.
 func (p Policy) tooOld(job *rivertype.JobRow) bool {
-	return p.MaxAge > 0 && time.Since(job.CreatedAt) > p.MaxAge && gaveUp(job) == ""
+	return p.MaxAge > 0 && len(job.Errors) > 0 && time.Since(job.Errors[0].At) > p.MaxAge && gaveUp(job) == ""
 }
 
 // gaveUp returns why the job was given up when that last happened, or "".

@@ -16,9 +16,14 @@ import (
 func row(attempt int) *rivertype.JobRow {
 	job := &rivertype.JobRow{ID: 1, Kind: "thumbnail", Attempt: attempt, MaxAttempts: 25, CreatedAt: time.Now()}
 	for i := range attempt - 1 {
-		job.Errors = append(job.Errors, rivertype.AttemptError{Attempt: i + 1, Error: "no"})
+		job.Errors = append(job.Errors, rivertype.AttemptError{At: time.Now(), Attempt: i + 1, Error: "no"})
 	}
 	return job
+}
+
+func failedTwoHoursAgo(j *rivertype.JobRow) {
+	*j = *row(2)
+	j.Errors[0].At = time.Now().Add(-2 * time.Hour)
 }
 
 // last reports whether the engine would take the job's attempt for its last.
@@ -37,9 +42,10 @@ func TestJudgement(t *testing.T) {
 		"permanent":          {err: fmt.Errorf("wrapped: %w", Permanent(transient)), next: gaveUpPermanent},
 		"the policy's last":  {job: func(j *rivertype.JobRow) { *j = *row(3) }, err: transient, next: gaveUpAttempts},
 		"the job's own last": {job: func(j *rivertype.JobRow) { j.MaxAttempts = 1 }, err: transient, next: gaveUpAttempts},
-		"too old":            {job: func(j *rivertype.JobRow) { j.CreatedAt = time.Now().Add(-2 * time.Hour) }, err: transient, next: gaveUpAge},
+		"too old":            {job: failedTwoHoursAgo, err: transient, next: gaveUpAge},
+		"old, but never ran": {job: func(j *rivertype.JobRow) { j.CreatedAt = time.Now().Add(-2 * time.Hour) }, err: transient, next: "retry"},
 		"old, but revived": {job: func(j *rivertype.JobRow) {
-			j.CreatedAt = time.Now().Add(-2 * time.Hour)
+			failedTwoHoursAgo(j)
 			j.Metadata = []byte(`{"gave_up":"permanent"}`)
 		}, err: transient, next: "retry"},
 		"snoozed by itself":   {err: river.JobSnooze(time.Hour)},
@@ -88,6 +94,9 @@ func TestPanicIsJudgedAndPassedOn(t *testing.T) {
 	_ = r.work(t.Context(), job, func(context.Context) error { panic("oh") })
 }
 
+// errInterrupted is what a database's driver may say of a context that ends.
+var errInterrupted = errors.New("interrupted (9)")
+
 func TestShutdownIsNoFailure(t *testing.T) {
 	t.Parallel()
 	r := newRetries(t, defaults(t))
@@ -95,9 +104,9 @@ func TestShutdownIsNoFailure(t *testing.T) {
 	job := row(r.config.MaxAttempts)
 	err := r.work(ctx, job, func(ctx context.Context) error {
 		cancel()
-		return fmt.Errorf("half way: %w", ctx.Err())
+		return errInterrupted
 	})
-	if !errors.Is(err, context.Canceled) || last(job) {
+	if !errors.Is(err, errInterrupted) || last(job) {
 		t.Errorf("%v, last %t; want the job to go on after the restart", err, last(job))
 	}
 }
@@ -196,7 +205,7 @@ func storm(t *testing.T, ratio, perSecond float64) (calls int) {
 					delete(due, job)
 				default:
 					due[job] = r.NextRetry(job)
-					job.Errors = append(job.Errors, rivertype.AttemptError{Attempt: job.Attempt})
+					job.Errors = append(job.Errors, rivertype.AttemptError{At: time.Now(), Attempt: job.Attempt})
 					job.Attempt++
 				}
 			}

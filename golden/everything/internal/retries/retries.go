@@ -24,7 +24,7 @@ type Config struct {
 	// MaxAttempts is how often a job is tried at most, the first time included.
 	// A job that was enqueued with fewer keeps its own number.
 	MaxAttempts int `env:"RETRIES_MAX_ATTEMPTS" envDefault:"10"`
-	// MaxAge is how long after it was enqueued a job may still be tried again.
+	// MaxAge is how long after its first failure a job may still be tried again.
 	MaxAge time.Duration `env:"RETRIES_MAX_AGE" envDefault:"24h"`
 	// BaseDelay is the longest wait before a job's first retry; it doubles with
 	// each failure.
@@ -91,7 +91,7 @@ func (c Config) Validate() error {
 type Policy struct {
 	// MaxAttempts includes the first.
 	MaxAttempts int
-	// MaxAge is counted from when the work was asked for; 0 means no limit.
+	// MaxAge is counted from the first failure; 0 means no limit.
 	MaxAge time.Duration
 	// BaseDelay is the longest wait before the first retry.
 	BaseDelay time.Duration
@@ -152,6 +152,12 @@ func New(config Config, random func() float64, registry prometheus.Registerer) (
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("retry metrics: %w", err)
 		}
+	}
+	for _, attempt := range []string{attemptFirst, attemptRetry} {
+		r.metrics.httpCalls.WithLabelValues(attempt)
+	}
+	for _, reason := range []string{stopAttempts, stopBudget, stopWait, stopUnsafe} {
+		r.metrics.httpStops.WithLabelValues(reason)
 	}
 	return r, nil
 }

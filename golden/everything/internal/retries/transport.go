@@ -30,6 +30,17 @@ type Transport struct {
 	policy  Policy
 }
 
+// Which of its calls one is, and why a failed one is not made again.
+const (
+	attemptFirst = "first"
+	attemptRetry = "retry"
+
+	stopAttempts = "attempts"
+	stopBudget   = "budget"
+	stopWait     = "wait"
+	stopUnsafe   = "unsafe"
+)
+
 // Transport returns a transport that makes its calls through next. All
 // transports of one Retries share the budgets of the hosts.
 func (r *Retries) Transport(next http.RoundTripper) *Transport {
@@ -51,7 +62,7 @@ func (t *Transport) CloseIdleConnections() {
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	budget := t.retries.hosts.of(req.URL.Host)
 	budget.First()
-	t.retries.metrics.httpCalls.WithLabelValues("first").Inc()
+	t.retries.metrics.httpCalls.WithLabelValues(attemptFirst).Inc()
 	resp, err := t.next.RoundTrip(req)
 	for attempt := 1; failed(req.Context(), resp, err); attempt++ {
 		wait, stop := t.judge(req, resp, attempt, budget)
@@ -67,7 +78,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if bodyErr != nil {
 			return nil, bodyErr
 		}
-		t.retries.metrics.httpCalls.WithLabelValues("retry").Inc()
+		t.retries.metrics.httpCalls.WithLabelValues(attemptRetry).Inc()
 		resp, err = t.next.RoundTrip(again)
 	}
 	return resp, err
@@ -77,20 +88,20 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // isn't. The budget is asked last, so that only a retry that is made is paid.
 func (t *Transport) judge(req *http.Request, resp *http.Response, attempt int, budget *Budget) (wait time.Duration, stop string) {
 	if !repeatable(req) {
-		return 0, "unsafe"
+		return 0, stopUnsafe
 	}
 	if attempt >= t.policy.MaxAttempts {
-		return 0, "attempts"
+		return 0, stopAttempts
 	}
 	wait = max(t.policy.Delay(attempt, t.retries.random()), retryAfter(resp))
 	if wait > t.policy.MaxDelay {
-		return 0, "wait"
+		return 0, stopWait
 	}
 	if deadline, ok := req.Context().Deadline(); ok && time.Until(deadline) <= wait {
-		return 0, "wait"
+		return 0, stopWait
 	}
 	if !budget.Retry() {
-		return 0, "budget"
+		return 0, stopBudget
 	}
 	return wait, ""
 }

@@ -321,6 +321,35 @@ func TestMethodsOfCallersDoNotGrowTheMetrics(t *testing.T) {
 	}
 }
 
+// An upgrade is counted as one, also where a proxy writes it to the connection.
+func TestUpgradesAreCounted(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /socket", func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n") // seen by the caller
+		_ = conn.Close()                                                                                                // it has said all
+	})
+	s := start(t, nil, mux)
+	if resp := get(t, s.url+"/socket", "Connection", "Upgrade", "Upgrade", "echo"); resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Errorf("got %s", resp.Status)
+	}
+	waittest.Until(t, func() error {
+		body, err := io.ReadAll(get(t, s.url+"/metrics").Body)
+		if err != nil {
+			return err
+		}
+		return contains(string(body), `route="GET /socket",status="101"} 1`)
+	})
+	if err := contains(s.log.String(), "path=/socket status=101"); err != nil {
+		t.Error(err)
+	}
+}
+
 // Callers are told what is not ready, and the log why.
 func TestReadyzKeepsTheReasonsToTheLog(t *testing.T) {
 	t.Parallel()

@@ -29,6 +29,7 @@ type Hub struct {
 	metrics metrics
 	drain   chan struct{}
 	record  record
+	replays chan struct{} // has something in it for each that reads the record
 
 	mu       sync.Mutex
 	epoch    string
@@ -54,6 +55,7 @@ type record interface {
 var (
 	errExpired = errors.New("outside of the window")
 	errBroken  = errors.New("the order of events has broken off")
+	errTurn    = errors.New("the turn is over")
 )
 
 // New returns a hub that keeps its events in memory: their ids are of no use to
@@ -64,6 +66,7 @@ func New(config Config, log *slog.Logger, registry prometheus.Registerer) *Hub {
 		log:     log,
 		metrics: newMetrics(registry),
 		drain:   make(chan struct{}),
+		replays: make(chan struct{}, config.MaxReplays),
 		epoch:   strings.ToLower(rand.Text()[:10]),
 		window:  newWindow(config.WindowEvents, config.WindowAge),
 		topics:  make(map[string]map[*client]struct{}),

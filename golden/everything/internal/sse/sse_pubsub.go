@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -164,11 +165,11 @@ func (s shared) read(ctx context.Context, topics []string, after, upTo uint64, y
 		}
 		return yield(&frame{seq: r.Seq, wire: encode(position{epoch, r.Seq}, r.Type, r.Data)})
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errTurn) {
 		return err
 	}
 	// The limits may have taken some away before they were read.
-	return s.reachesTo(ctx, epoch, after)
+	return cmp.Or(s.reachesTo(ctx, epoch, after), err)
 }
 
 // reachesTo reports whether the log still has every event after a sequence.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"syscall"
 
 	"github.com/aws/smithy-go"
@@ -35,10 +36,18 @@ func classify(err error) error {
 		return fmt.Errorf("the storage refuses UPLOAD_S3_ACCESS_KEY, or lets it not do this: %w", err)
 	case status == http.StatusMovedPermanently || status == http.StatusTemporaryRedirect:
 		return fmt.Errorf("the bucket is elsewhere, see UPLOAD_S3_REGION: %w", err)
-	case status == http.StatusBadRequest:
+	case slices.Contains(refusals, code):
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	return err
+}
+
+// refusals are the codes of answers to a request that is never taken as it is. Others
+// with their status, 400, are about the moment: a session's token that has expired, a
+// key that is switched off.
+var refusals = []string{
+	"BadDigest", "EntityTooLarge", "EntityTooSmall", "InvalidDigest", "InvalidPartOrder", "InvalidRequest",
+	"XAmzContentChecksumMismatch",
 }
 
 // errNoKey means that there is nothing to sign with.

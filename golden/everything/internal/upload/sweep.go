@@ -61,7 +61,7 @@ func (s *Uploads) sweep(ctx context.Context, u Upload) error {
 		if statusErr := (*StatusError)(nil); errors.As(err, &statusErr) {
 			err = nil
 		} else if errors.Is(err, ErrIncomplete) {
-			err = s.end(ctx, u, Aborted, "its time was up")
+			_, err = s.end(ctx, u, Aborted, "its time was up")
 		}
 		if err != nil {
 			return err

@@ -267,6 +267,34 @@ func TestReadyIsToldOnce(t *testing.T) {
 	}
 }
 
+// Several end one upload at the same moment. Whoever is too late knows only what it
+// was, and leaves the object of what it has become.
+func TestWhoIsTooLateRemovesNothing(t *testing.T) {
+	t.Parallel()
+	s := setup(t, nil)
+	b := content(10)
+	u, _ := begin(t, s, b)
+	mustPut(t, signOne(t, s, u, 1, sum(b)), b)
+	if _, err := s.Complete(t.Context(), u.ID); err != nil {
+		t.Fatal(err)
+	}
+	if ended, err := s.end(t.Context(), u, Aborted, "its time was up"); ended || err != nil {
+		t.Errorf("ended what was ready: %t, error %v", ended, err)
+	}
+	if ready, err := s.fail(t.Context(), u, "too late"); ready.Status != Ready || err != nil {
+		t.Errorf("failed what was ready: %s, error %v", ready.Status, err)
+	}
+	if got := remains(t, s, wantStatus(t, s, u.ID, Ready)); got != "object" {
+		t.Errorf("of what is ready, the storage has: %q", got)
+	}
+	if err := s.Cancel(t.Context(), u.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := remains(t, s, wantStatus(t, s, u.ID, Deleted)); got != "" {
+		t.Errorf("of what was deleted, the storage has: %q", got)
+	}
+}
+
 // What is to happen with a ready upload happens with it or not at all.
 func TestReadyWaitsForWhatFollows(t *testing.T) {
 	t.Parallel()

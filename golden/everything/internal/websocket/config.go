@@ -42,10 +42,13 @@ type Config struct {
 	// CloseTimeout is how long a socket's close handshake may take, and all
 	// sockets' when the service stops; at most SHUTDOWN_TIMEOUT.
 	CloseTimeout time.Duration `env:"WEBSOCKET_CLOSE_TIMEOUT" envDefault:"5s"`
+	// MaxReplays is how many clients at once are given what has left the window out
+	// of the log that the hub shares; the next one waits for its turn.
+	MaxReplays int `env:"WEBSOCKET_MAX_REPLAYS" envDefault:"64"`
 	// Retry is how long a client is told to wait before it comes back.
 	Retry time.Duration `env:"WEBSOCKET_RETRY" envDefault:"1s"`
 	// RetrySpread is added to Retry in part, by chance, so that the clients of
-	// an instance that stops don't all come back at one time.
+	// an instance that stops or dies don't all come back at one time.
 	RetrySpread time.Duration `env:"WEBSOCKET_RETRY_SPREAD" envDefault:"4s"`
 }
 
@@ -66,6 +69,7 @@ func (c Config) Validate() error {
 		setting.Between("WEBSOCKET_PONG_TIMEOUT", c.PongTimeout, time.Millisecond, most),
 		setting.Between("WEBSOCKET_WRITE_TIMEOUT", c.WriteTimeout, time.Millisecond, most),
 		setting.Between("WEBSOCKET_CLOSE_TIMEOUT", c.CloseTimeout, time.Millisecond, most),
+		setting.Between("WEBSOCKET_MAX_REPLAYS", c.MaxReplays, 1, 1<<20),
 		// More than any client should wait; both together don't overflow.
 		setting.Between("WEBSOCKET_RETRY", c.Retry, time.Millisecond, most),
 		setting.Between("WEBSOCKET_RETRY_SPREAD", c.RetrySpread, 0, most),

@@ -35,6 +35,7 @@ type Hub struct {
 	protection *http.CrossOriginProtection
 	drain      chan struct{}
 	record     record
+	replays    chan struct{} // has something in it for each that reads the record
 	pool       *pool
 
 	mu       sync.Mutex
@@ -68,6 +69,7 @@ type record interface {
 var (
 	errExpired = errors.New("outside of the window")
 	errBroken  = errors.New("the order of messages has broken off")
+	errTurn    = errors.New("the turn is over")
 )
 
 // New returns a hub that keeps its messages in memory: their ids are of no use
@@ -84,6 +86,7 @@ func New(config Config, log *slog.Logger, registry prometheus.Registerer) (*Hub,
 		metrics:    newMetrics(registry),
 		protection: protection,
 		drain:      make(chan struct{}),
+		replays:    make(chan struct{}, config.MaxReplays),
 		pool:       new(pool),
 		epoch:      strings.ToLower(rand.Text()[:10]),
 		window:     newWindow(config.WindowMessages, config.WindowAge),

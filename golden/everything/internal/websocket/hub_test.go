@@ -45,6 +45,7 @@ func testConfig() Config {
 		PongTimeout:     10 * time.Second,
 		WriteTimeout:    10 * time.Second,
 		CloseTimeout:    5 * time.Second,
+		MaxReplays:      10,
 		Retry:           time.Second,
 	}
 }
@@ -261,7 +262,7 @@ func TestRefusedMessages(t *testing.T) {
 		want websockettest.Frame
 	}{
 		{`{"ref":"r","data":1}`, websockettest.Frame{Type: typeError, Ref: "r", Status: 409, Detail: "Not now."}},
-		{`{"ref":"r","data":2}`, websockettest.Frame{Type: typeError, Ref: "r", Status: 503, Detail: "The message could not be taken; try again later."}},
+		{`{"ref":"r","data":2}`, websockettest.Frame{Type: typeError, Ref: "r", Status: 503, Detail: "It is not known whether the message was taken."}},
 		{`{"ref":"r","data":3}`, websockettest.Frame{Type: typeAccepted, Ref: "r"}},
 		{`{"ref":"r"}`, websockettest.Frame{Type: typeError, Ref: "r", Status: 400}},
 		{`[]`, websockettest.Frame{Type: typeError, Status: 400}},
@@ -336,32 +337,57 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-func TestNoUpgrade(t *testing.T) {
+func TestNoHandshake(t *testing.T) {
 	t.Parallel()
 	h, url := newTestHub(t, testConfig())
-	for header, want := range map[string]int{"": http.StatusUpgradeRequired, "websocket": http.StatusBadRequest} {
+	complete := map[string]string{
+		"Connection": "keep-alive, Upgrade", "Upgrade": "h2c, WebSocket",
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+	}
+	bad := 0.0
+	for _, tt := range []struct {
+		header, value string
+		want          int
+	}{
+		{"", "", http.StatusSwitchingProtocols},
+		{"Upgrade", "", http.StatusUpgradeRequired},
+		{"Upgrade", "websocket2", http.StatusUpgradeRequired},
+		{"Connection", "", http.StatusUpgradeRequired},
+		{"Connection", "keep-alive", http.StatusUpgradeRequired},
+		{"Sec-WebSocket-Version", "", http.StatusBadRequest},
+		{"Sec-WebSocket-Version", "12", http.StatusBadRequest},
+		{"Sec-WebSocket-Key", "", http.StatusBadRequest},
+		{"Sec-WebSocket-Key", "dGhl", http.StatusBadRequest},
+		{"Sec-WebSocket-Key", "no key", http.StatusBadRequest},
+	} {
 		req, err := http.NewRequest(http.MethodGet, url+"a", http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if header != "" {
-			req.Header.Set("Connection", "Upgrade")
-			req.Header.Set("Upgrade", header)
+		for header, value := range complete {
+			if header == tt.header {
+				value = tt.value
+			}
+			if value != "" {
+				req.Header.Set(header, value)
+			}
 		}
 		resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _ = resp.Body.Close(); resp.StatusCode != want || resp.Header.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("upgrade %q: %s of %s, want a problem of %d", header, resp.Status, resp.Header.Get("Content-Type"), want)
+		problem := resp.Header.Get("Content-Type") == "application/problem+json"
+		if _ = resp.Body.Close(); resp.StatusCode != tt.want || problem != (tt.want != http.StatusSwitchingProtocols) {
+			t.Errorf("%s %q: %s of %s, want %d", tt.header, tt.value, resp.Status, resp.Header.Get("Content-Type"), tt.want)
+		}
+		if tt.want == http.StatusBadRequest {
+			bad++
 		}
 	}
-	if got := testutil.ToFloat64(h.metrics.refused.WithLabelValues(refuseHandshake)); got != 1 {
-		t.Errorf("%v counted, want 1", got)
+	if got := testutil.ToFloat64(h.metrics.refused.WithLabelValues(refuseHandshake)); got != bad {
+		t.Errorf("%v counted, want %v", got, bad)
 	}
-	if got := testutil.ToFloat64(h.metrics.clients); got != 0 {
-		t.Errorf("%v clients, want none", got)
-	}
+	awaitClients(t, h, 0)
 }
 
 // The server's timeouts for reading and writing end requests, not sockets.

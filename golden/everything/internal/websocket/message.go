@@ -34,7 +34,7 @@ const (
 	typeReset    = "reset"    // not everything that the client missed can be had
 	typePosition = "position" // the client has come further, with no message for it
 	typeAccepted = "accepted" // a message of the client's was taken
-	typeError    = "error"    // or not
+	typeError    = "error"    // or not, or nobody knows
 )
 
 // encode checks a message, and returns it as it goes over the wire, without its

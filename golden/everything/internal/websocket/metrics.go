@@ -36,7 +36,7 @@ const (
 const (
 	receivedAccepted = "accepted"
 	receivedRefused  = "refused" // the client is told why
-	receivedFailed   = "failed"  // the client may try again
+	receivedFailed   = "failed"  // it is not known whether it was taken
 )
 
 type metrics struct {

@@ -3,6 +3,7 @@ package websocket
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -22,12 +23,13 @@ import (
 // A Receiver is called with what a client sends, one message at a time, and
 // returns the id of the message that it became in the room, if it did. The
 // client is told of an error that is or wraps a [httpapi.Problem] below 500; of
-// any other only that the message could not be taken.
+// any other only that it is not known whether the message was taken.
 type Receiver func(ctx context.Context, data json.RawMessage) (id string, err error)
 
 // Serve upgrades the request to a socket in the room, and returns when that is
 // closed. It returns a [httpapi.Problem] where it can't be opened: 403 to a page
-// of another origin, 426 to what is no upgrade, 503 when there are too many.
+// of another origin, 426 to what is no upgrade, 400 to half a handshake, 503 when there
+// are too many.
 //
 // The client gets each message of the room from now on or, where the query has
 // a resume token, from there on: the id of the last frame that it has. Where not
@@ -45,10 +47,7 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, room string, receive
 		read:    make(chan struct{}),
 	}
 	if refused := h.admit(s); refused != "" {
-		h.metrics.refused.WithLabelValues(refused).Inc()
-		problem := httpapi.NewProblem(http.StatusServiceUnavailable, "No socket is free; try again later.")
-		problem.RetryAfter = h.retry()
-		return problem
+		return h.refuse(refused)
 	}
 	defer h.dismiss(s)
 	// Who may open a socket was decided by allow, by the rule that all routes go by.
@@ -69,8 +68,16 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, room string, receive
 	return nil
 }
 
+// refuse says that there is no socket for now.
+func (h *Hub) refuse(reason string) error {
+	h.metrics.refused.WithLabelValues(reason).Inc()
+	problem := httpapi.NewProblem(http.StatusServiceUnavailable, "No socket is free; try again later.")
+	problem.RetryAfter = h.retry()
+	return problem
+}
+
 // allow refuses the pages of other origins, which browsers let open a socket
-// with the user's cookies (RFC 6455, section 10.2), and what asks for none.
+// with the user's cookies (RFC 6455, section 10.2), and what is no handshake.
 func (h *Hub) allow(w http.ResponseWriter, r *http.Request) error {
 	checked := *r
 	checked.Method = http.MethodPost // the protection lets every GET pass
@@ -78,12 +85,31 @@ func (h *Hub) allow(w http.ResponseWriter, r *http.Request) error {
 		h.metrics.refused.WithLabelValues(refuseOrigin).Inc()
 		return httpapi.NewProblem(http.StatusForbidden, "A web page of another origin may not do this.")
 	}
-	if !strings.Contains(strings.ToLower(r.Header.Get("Upgrade")), "websocket") {
+	if !r.ProtoAtLeast(1, 1) || !names(r, "Upgrade", "websocket") || !names(r, "Connection", "upgrade") {
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
 		return httpapi.NewProblem(http.StatusUpgradeRequired, "This is a WebSocket: ask for an upgrade.")
 	}
+	version, keys := r.Header.Get("Sec-WebSocket-Version"), r.Header.Values("Sec-WebSocket-Key")
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(strings.Join(keys, ",")))
+	if r.Method != http.MethodGet || version != "13" || err != nil || len(key) != 16 {
+		h.metrics.refused.WithLabelValues(refuseHandshake).Inc()
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		return httpapi.NewProblem(http.StatusBadRequest, "This is not the handshake of a WebSocket (RFC 6455, section 4).")
+	}
 	return nil
+}
+
+// names reports whether a header that is a list has the word.
+func names(r *http.Request, header, word string) bool {
+	for _, value := range r.Header.Values(header) {
+		for item := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(item), word) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // A hijacker keeps the connection at hand that the socket is on: its deadlines
@@ -282,7 +308,7 @@ func (s *socket) hand(ctx context.Context, in incoming) (note, string) {
 		return note{Type: typeError, Ref: in.Ref, Status: problem.Status, Detail: problem.Error()}, receivedRefused
 	}
 	if ctx.Err() == nil {
-		s.hub.log.WarnContext(ctx, "socket: a message could not be taken", "error", err)
+		s.hub.log.WarnContext(ctx, "socket: a message may not have been taken", "error", err)
 	}
-	return note{Type: typeError, Ref: in.Ref, Status: http.StatusServiceUnavailable, Detail: "The message could not be taken; try again later."}, receivedFailed
+	return note{Type: typeError, Ref: in.Ref, Status: http.StatusServiceUnavailable, Detail: "It is not known whether the message was taken."}, receivedFailed
 }

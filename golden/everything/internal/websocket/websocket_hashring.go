@@ -74,9 +74,17 @@ func NewRooms(hub *Hub, config RoomsConfig, partition func(key string) int) *Roo
 }
 
 // Allow returns the problem that [Hub.Serve] has with a request that is from a
-// page of another origin, or no upgrade. No room is to be opened for it: it would
-// take another's place.
-func (r *Rooms) Allow(w http.ResponseWriter, req *http.Request) error { return r.hub.allow(w, req) }
+// page of another origin, or no handshake, or for which there is no socket. No room
+// is to be opened for it: it would take another's place.
+func (r *Rooms) Allow(w http.ResponseWriter, req *http.Request) error {
+	if err := r.hub.allow(w, req); err != nil {
+		return err
+	}
+	if r.hub.pool.count.Load() >= int64(r.hub.config.MaxClients) {
+		return r.hub.refuse(refuseFull)
+	}
+	return nil
+}
 
 // Open returns a room, and makes it where there is none.
 func (r *Rooms) Open(key string) (*Room, error) {
@@ -95,14 +103,18 @@ func (r *Rooms) open(key string) (*Room, error) {
 		if r.count >= r.config.MaxRooms {
 			return nil, ErrRoomsFull
 		}
-		now := time.Now()
-		room = r.put(roomState{Key: key, Epoch: strings.ToLower(rand.Text()[:10]), Began: now}, now)
+		room = r.put(newRoom(key, time.Now()), time.Now())
 	}
 	if !r.draining && room.hub.isDraining() {
 		room.hub = r.newHub(room.state())
 	}
 	room.used = time.Now()
 	return room, nil
+}
+
+// newRoom is a room in which nothing was said yet.
+func newRoom(key string, began time.Time) roomState {
+	return roomState{Key: key, Epoch: strings.ToLower(rand.Text()[:10]), Began: began}
 }
 
 // put makes a room of a state; mu is held.
@@ -125,6 +137,7 @@ func (r *Rooms) newHub(s roomState) *Hub {
 	h := &Hub{
 		config: r.hub.config, log: r.hub.log, metrics: r.hub.metrics, protection: r.hub.protection, pool: r.hub.pool,
 		drain:   make(chan struct{}),
+		replays: make(chan struct{}, r.hub.config.MaxReplays),
 		epoch:   s.Epoch,
 		seq:     s.Seq,
 		window:  newWindow(r.config.Messages, r.hub.config.WindowAge),
@@ -257,7 +270,7 @@ func (r *Rooms) Drain() {
 
 // A roomState is a room as it goes to another instance. Of two copies of one
 // epoch, that with the higher sequence is newer; of two epochs, that which began
-// later: its instance knew of no other.
+// later: its instance knew of no other, or not how far that had come.
 type roomState struct {
 	Key      string
 	Epoch    string
@@ -326,6 +339,25 @@ func (r *Rooms) Import(_ int, state []byte) error {
 		}
 	}
 	return nil
+}
+
+// Begin has the rooms of a partition begin anew where others may have gone on from a
+// copy of them that is not here: under the epoch that they had, the same ids would
+// stand for other messages.
+func (r *Rooms) Begin(partition int, newest bool) {
+	if newest {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, room := range r.rooms[partition] {
+		// Later than the copy at hand, also where its instance's clock is ahead.
+		began := time.Now()
+		if !began.After(room.began) {
+			began = room.began.Add(1)
+		}
+		r.put(newRoom(key, began), room.used)
+	}
 }
 
 // Drop forgets a partition.

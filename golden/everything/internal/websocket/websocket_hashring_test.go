@@ -136,6 +136,40 @@ func TestTheNewerRoomStays(t *testing.T) {
 	}
 }
 
+// An instance has an old copy of a room whose owner was killed: what was said since,
+// and was heard, is not what it goes on with, so it goes on under another epoch.
+func TestAnOldCopyBeginsAnew(t *testing.T) {
+	t.Parallel()
+	old, oldURL := newRooms(t, testRooms)
+	killed, killedURL := newRooms(t, testRooms)
+	sayIn(t, old, "a", "1")
+	state := old.Export(1) // and the word to drop it is lost
+	if err := killed.Import(1, state); err != nil {
+		t.Fatal(err)
+	}
+	killed.Begin(1, true)
+	begin := position{old.rooms[1]["a"].hub.epoch, 0}.String()
+	socket := websockettest.Open(t, killedURL+"/a", begin)
+	sayIn(t, killed, "a", "2")
+	sayIn(t, killed, "a", "3")
+	hear(t, socket, "1", "2", "3") // handed over, it is the same room
+
+	old.Begin(1, false)
+	for _, text := range []string{"another 2", "another 3", "another 4"} {
+		sayIn(t, old, "a", text)
+	}
+	again := websockettest.Open(t, oldURL+"/a", socket.Token)
+	if f, err := again.Next(); err != nil || f.Type != "reset" || f.Reason != "unknown" {
+		t.Fatalf("got %+v, %v", f, err)
+	}
+	// One more copy that was left behind does not come back.
+	if err := old.Import(1, killed.Export(1)); err != nil {
+		t.Fatal(err)
+	}
+	sayIn(t, old, "a", "goes on")
+	hear(t, again, "goes on")
+}
+
 // An instance that has no right to a room any more closes its sockets, and serves it
 // again when it has.
 func TestRoomsAreWatched(t *testing.T) {

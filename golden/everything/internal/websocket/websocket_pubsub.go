@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -175,11 +176,11 @@ func (s shared) read(ctx context.Context, room string, after, upTo uint64, yield
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errTurn) {
 		return err
 	}
 	// The limits may have taken some away before they were read.
-	return s.reachesTo(ctx, epoch, after)
+	return cmp.Or(s.reachesTo(ctx, epoch, after), err)
 }
 
 // reachesTo reports whether the log still has every message after a sequence.

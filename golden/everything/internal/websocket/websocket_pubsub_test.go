@@ -4,13 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"example.com/everything/internal/httpapi"
+	"example.com/everything/internal/waittest"
+	"example.com/everything/internal/websocket/websockettest"
 )
 
 // memoryLog is a log that a test can break.
@@ -140,5 +145,146 @@ func TestFollowWantsALog(t *testing.T) {
 	t.Parallel()
 	if err := newHub(t, testConfig()).Follow(t.Context()); err == nil {
 		t.Error("a hub with no log follows one")
+	}
+}
+
+// gateLog is a log of many messages, whose readers wait at a gate once the window is
+// filled.
+type gateLog struct {
+	gate chan struct{} // nil while the window is filled
+	open func()
+
+	mu            sync.Mutex
+	reading, most int
+	afters        []uint64 // where each began
+	errs          []error  // with which each ended
+}
+
+const gateLast = 1 << 20
+
+func (*gateLog) State(context.Context) (LogState, error) {
+	return LogState{Epoch: "one", First: 1, Last: gateLast}, nil
+}
+
+func (*gateLog) Append(context.Context, Message) (uint64, error) { return 0, nil }
+
+func (*gateLog) Follow(context.Context, uint64, func(Record)) error { return nil }
+
+func (l *gateLog) Read(ctx context.Context, after, upTo uint64, _ string, yield func(Record) error) (err error) {
+	if l.gate != nil {
+		l.mu.Lock()
+		l.reading++
+		l.most = max(l.most, l.reading)
+		l.afters = append(l.afters, after)
+		l.mu.Unlock()
+		defer func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.reading--
+			l.errs = append(l.errs, err)
+		}()
+		select {
+		case <-l.gate:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for seq := after + 1; seq <= upTo; seq++ {
+		if err := yield(Record{Seq: seq, Time: time.Now(), Message: Message{Room: "a", Data: json.RawMessage("1")}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitReaders waits until as many read the log, and as many sockets are open.
+func (l *gateLog) awaitReaders(t *testing.T, h *Hub, reading, open int) {
+	t.Helper()
+	waittest.Until(t, func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if got := int(testutil.ToFloat64(h.metrics.clients)); l.reading != reading || got != open {
+			return fmt.Errorf("%d read and %d are open, want %d and %d", l.reading, got, reading, open)
+		}
+		return nil
+	})
+}
+
+// shareGate returns a hub on a log with a gate, and its URL.
+func shareGate(t *testing.T, replays int) (*gateLog, *Hub, string) {
+	t.Helper()
+	config := testConfig()
+	config.MaxReplays = replays
+	h, url := newTestHub(t, config)
+	log := new(gateLog)
+	if err := h.Share(t.Context(), log); err != nil {
+		t.Fatal(err)
+	}
+	log.gate = make(chan struct{})
+	log.open = sync.OnceFunc(func() { close(log.gate) })
+	t.Cleanup(log.open)
+	return log, h, url
+}
+
+// Clients that come back all at once read the log a few at a time. Who goes away
+// while it waits for its turn has none.
+func TestReplaysTakeTurns(t *testing.T) {
+	t.Parallel()
+	log, h, url := shareGate(t, 2)
+	token := fmt.Sprintf("one-%d", gateLast-testConfig().WindowMessages-3)
+	var sockets []*websockettest.Socket
+	for i := range 6 {
+		sockets = append(sockets, websockettest.Open(t, url+"a", token))
+		log.awaitReaders(t, h, min(i+1, 2), i+1)
+	}
+	sockets[5].Cut()
+	log.awaitReaders(t, h, 2, 5)
+	log.open()
+	for _, s := range sockets[:5] {
+		for range testConfig().WindowMessages + 3 {
+			wantData(t, s, "1")
+		}
+	}
+	if len(log.afters) != 5 || log.most != 2 {
+		t.Errorf("the log was read %d times, by %d at once, want 5 and 2", len(log.afters), log.most)
+	}
+}
+
+// Who waits for its turn when the service stops is told to come back.
+func TestDrainEndsTheWaitForATurn(t *testing.T) {
+	t.Parallel()
+	log, h, url := shareGate(t, 1)
+	reads := websockettest.Open(t, url+"a", "one-1")
+	log.awaitReaders(t, h, 1, 1)
+	waits := websockettest.Open(t, url+"a", "one-1")
+	log.awaitReaders(t, h, 1, 2)
+	h.Drain()
+	wantCode(t, waits, websocket.StatusServiceRestart)
+	log.awaitReaders(t, h, 1, 1)
+	log.open()
+	wantCode(t, reads, websocket.StatusServiceRestart)
+}
+
+// A long replay is one of several turns, each of which goes on where the last ended.
+func TestATurnIsBounded(t *testing.T) {
+	t.Parallel()
+	log, h, url := shareGate(t, 1)
+	log.open()
+	s := websockettest.Open(t, url+"a", "one-1")
+	for seq := 2; ; seq++ {
+		mustBe(t, next(t, s), seq)
+		log.mu.Lock()
+		begun := len(log.afters)
+		log.mu.Unlock()
+		if begun == 3 {
+			break
+		}
+	}
+	s.Cut()
+	log.awaitReaders(t, h, 0, 0)
+	for i, err := range log.errs[:2] {
+		if !errors.Is(err, errTurn) || log.afters[i+1] <= log.afters[i] {
+			t.Errorf("turn %d ended with %v, and the next began at %d", i, err, log.afters[i+1])
+		}
 	}
 }

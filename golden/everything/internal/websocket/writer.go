@@ -74,20 +74,20 @@ func (s *socket) catchUp(ctx context.Context, result *string) (ended string) {
 	}
 }
 
-// replay writes what has left the window out of the record, up to floor. Where
-// the record no longer has it, the client is moved to where the hub stands.
+// replay writes what has left the window out of the record, up to floor or until its
+// turn is over. Where the record no longer has it, the client is moved to where the
+// hub stands.
 func (s *socket) replay(ctx context.Context, floor uint64, result *string) (ended string) {
-	err := s.hub.record.read(ctx, s.client.room, s.client.at.seq, floor, func(f *frame) error {
-		if ended = s.interrupted(); ended == "" {
-			ended = s.writeFrames([]*frame{f})
-		}
-		if ended != "" {
-			return errBroken
-		}
-		return nil
-	})
+	select {
+	case s.hub.replays <- struct{}{}:
+	case <-s.read:
+		return s.client.endedBy(endGone)
+	case <-s.hub.drain:
+		return endDrained
+	}
+	ended, err := s.readRecord(ctx, floor)
 	switch {
-	case ended != "":
+	case ended != "", errors.Is(err, errTurn):
 		return ended
 	case errors.Is(err, errExpired):
 		if *result != "" {
@@ -100,6 +100,30 @@ func (s *socket) replay(ctx context.Context, floor uint64, result *string) (ende
 	}
 	s.client.at.seq = floor
 	return ""
+}
+
+// replayTurn is how long one client reads the record while others wait for it: one
+// that reads slowly holds them up no longer than for that and one write.
+const replayTurn = time.Second
+
+// readRecord writes what the record has after the client's position, and gives the
+// turn back. It says why the socket ended meanwhile, if it did.
+func (s *socket) readRecord(ctx context.Context, floor uint64) (ended string, err error) {
+	defer func() { <-s.hub.replays }()
+	begin := time.Now()
+	err = s.hub.record.read(ctx, s.client.room, s.client.at.seq, floor, func(f *frame) error {
+		if ended = s.interrupted(); ended == "" {
+			ended = s.writeFrames([]*frame{f})
+		}
+		switch {
+		case ended != "":
+			return errBroken
+		case time.Since(begin) > replayTurn:
+			return errTurn
+		}
+		return nil
+	})
+	return ended, err
 }
 
 func (s *socket) interrupted() (ended string) {

@@ -45,11 +45,16 @@ func (d *depth) enqueued(kind string) {
 	}
 }
 
-// waiting returns how many jobs of the kind wait to be started.
+// waiting returns how many jobs of the kind wait to be started, those included that
+// are to run later or again: some day all of them want a worker.
 func (d *depth) waiting(kind string) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.counts[queueState{kind, "available"}].jobs + d.since[kind]
+	n := d.since[kind]
+	for _, state := range []string{"available", "scheduled", "retryable"} {
+		n += d.counts[queueState{kind, state}].jobs
+	}
+	return n
 }
 
 // sample counts the jobs that have not ended.

@@ -116,9 +116,7 @@ func (o *observer) InsertMany(ctx context.Context, jobs []*rivertype.JobInsertPa
 			continue
 		}
 		o.metrics.enqueued.WithLabelValues(r.Job.Kind).Inc()
-		if r.Job.State == rivertype.JobStateAvailable {
-			o.metrics.depth.enqueued(r.Job.Kind)
-		}
+		o.metrics.depth.enqueued(r.Job.Kind)
 	}
 	return results, nil
 }
@@ -162,8 +160,11 @@ func (o *observer) Work(ctx context.Context, job *rivertype.JobRow, inner func(c
 		trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithLinks(trace.Link{SpanContext: spanContext(ctx, job)}),
 		trace.WithAttributes(attribute.Int64("job.id", job.ID), attribute.Int("job.attempt", job.Attempt)))
-	outcome := failure(job) // what it stays when the job panics
+	outcome := ""
 	defer func() {
+		if outcome == "" { // it panicked, and what stands around it has judged that by now
+			outcome = failure(job)
+		}
 		running.Dec()
 		o.working.Add(-1)
 		o.metrics.duration.WithLabelValues(job.Kind).Observe(time.Since(start).Seconds())

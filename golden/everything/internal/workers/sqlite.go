@@ -17,8 +17,8 @@ func driver(db *database.Pool) *riversqlite.Driver {
 }
 
 // whileLocked calls fn: one process has the database to itself.
-func whileLocked(_ context.Context, _ *database.Pool, fn func() error) error {
-	return fn()
+func whileLocked(_ context.Context, db *database.Pool, fn func(*database.Pool) error) error {
+	return fn(db)
 }
 
 const countJobsSQL = `

@@ -146,6 +146,20 @@ func TestReplayWhenFull(t *testing.T) {
 	}
 }
 
+// Jobs for later fill the queue, too: they will all be due.
+func TestJobsForLaterFillTheQueue(t *testing.T) {
+	t.Parallel()
+	config := workerstest.Config()
+	config.MaxDepth = 2
+	_, post := openDesk(t, config)
+	later := fmt.Sprintf(`{"kind":"note","run_at":%q}`, time.Now().Add(time.Hour).Format(time.RFC3339))
+	for i, want := range []int{http.StatusAccepted, http.StatusAccepted, http.StatusServiceUnavailable} {
+		if w := post("", later); w.Code != want {
+			t.Errorf("job %d: %d %s, want %d", i+1, w.Code, w.Body, want)
+		}
+	}
+}
+
 func TestSubmitTakesOneIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	config := workerstest.Config()

@@ -329,7 +329,8 @@ func (g *gate) close() {
 }
 
 // quieter logs one level lower what is no error: to the engine, a window that
-// passes without a message is a warning.
+// passes without a message is a warning. What ends because the engine stops is
+// not even told: to the engine, each order that waits then has failed.
 type quieter struct{ slog.Handler }
 
 const levelStep = slog.LevelInfo - slog.LevelDebug
@@ -348,8 +349,21 @@ func (q quieter) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle implements [slog.Handler].
 func (q quieter) Handle(ctx context.Context, r slog.Record) error {
+	if isCanceled(r) {
+		return nil
+	}
 	r.Level = q.lower(r.Level)
 	return q.Handler.Handle(ctx, r)
+}
+
+// isCanceled reports whether a record tells of a context that was cancelled.
+func isCanceled(r slog.Record) (is bool) {
+	r.Attrs(func(a slog.Attr) bool {
+		err, ok := a.Value.Any().(error)
+		is = ok && errors.Is(err, context.Canceled)
+		return !is
+	})
+	return is
 }
 
 // WithAttrs implements [slog.Handler].

@@ -1,9 +1,11 @@
 package workflow
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -206,5 +208,28 @@ func TestStopAndGoOn(t *testing.T) {
 	got := b.ended(t, order.ID)
 	if got.Outcome != Completed || steps(got) != "reserve charge ship finish" || b.attempts(t, Charge, "ok") != 1 {
 		t.Errorf("it ended %s: %s", got.Outcome, steps(got))
+	}
+}
+
+// An order whose step has to wait while the engine stops did not fail.
+func TestAStopIsNoError(t *testing.T) {
+	b := newBench(t)
+	var logged bytes.Buffer
+	b.deps.Log = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelError}))
+	t.Run("stopped", func(t *testing.T) {
+		e := startDBOS(t, b, dbosTestConfig(t, b.tries))
+		b.engine = e
+		e.gate.close()
+		b.fulfil(t, Order{"waits", "desk", 1, 5000, "DE"}, false)
+		waittest.Until(t, func() error {
+			at, err := b.Position(t.Context(), "waits")
+			if err == nil && at != string(Reserve) {
+				err = fmt.Errorf("it is at %q", at)
+			}
+			return err
+		})
+	})
+	if logged.Len() > 0 {
+		t.Errorf("logged as errors:\n%s", logged.String())
 	}
 }

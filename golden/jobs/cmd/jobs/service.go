@@ -50,6 +50,8 @@ func (a *App) setupHost(s *settings, stderr io.Writer) start {
 func (a *App) setupHTTP(s *settings, stdout io.Writer) start {
 	config := loadConfig[server.Config](s)
 	life := loadConfig[lifecycle.Config](s)
+	s.refuseTogether(setting.Within("HTTP_READ_TIMEOUT", config.ReadTimeout, "HTTP_CLOSE_TIMEOUT", config.CloseTimeout,
+		"or a client that does not send all of its request holds up the shutdown"))
 	s.refuseTogether(setting.Within("HTTP_CLOSE_TIMEOUT", config.CloseTimeout, "SHUTDOWN_TIMEOUT", life.ShutdownTimeout,
 		"or open requests are cut off before their time"))
 	return func(ctx context.Context) error {

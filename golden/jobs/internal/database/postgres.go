@@ -122,12 +122,18 @@ func Migrate(ctx context.Context, pool *Pool, files fs.FS, table string, log *sl
 	if err != nil {
 		return fmt.Errorf("migration lock: %w", err)
 	}
-	config := pool.Config().ConnConfig
-	config.Tracer = nil
-	config.RuntimeParams["statement_timeout"] = "0"
-	db := stdlib.OpenDB(*config)
+	db := stdlib.OpenDB(*Unbounded(pool).ConnConfig)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return migrate(ctx, db, goose.DialectPostgres, files, table, log, goose.WithSessionLocker(locker))
+}
+
+// Unbounded returns the pool's settings without the bounds of a statement's time, for
+// migrations: they take the time that they need.
+func Unbounded(pool *Pool) *pgxpool.Config {
+	config := pool.Config()
+	config.ConnConfig.Tracer = nil
+	config.ConnConfig.RuntimeParams["statement_timeout"] = "0"
+	return config
 }
 
 // InTx runs fn in a transaction and commits it, or rolls it back when fn

@@ -1,7 +1,8 @@
 package workers
 
-// For tests of what is kept of Idempotency-Keys.
+// For tests of what is kept of Idempotency-Keys, and of migrations.
 var (
-	ClaimKey   = claimKey
-	DeleteKeys = deleteKeys
+	ClaimKey    = claimKey
+	DeleteKeys  = deleteKeys
+	WhileLocked = whileLocked
 )

@@ -13,7 +13,7 @@ import (
 
 // Migrate brings River's own tables up to date.
 func Migrate(ctx context.Context, db *database.Pool, log *slog.Logger) error {
-	return whileLocked(ctx, db, func() error {
+	return whileLocked(ctx, db, func(db *database.Pool) error {
 		migrator, err := rivermigrate.New(driver(db), &rivermigrate.Config{Logger: log})
 		if err != nil {
 			return fmt.Errorf("migrate River's tables: %w", err)

@@ -3,6 +3,7 @@ package workers_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -10,8 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"example.com/jobs/internal/waittest"
 	"example.com/jobs/internal/workers"
@@ -107,6 +110,32 @@ func TestOutcomesAreCountedAndTraced(t *testing.T) {
 			t.Errorf("span %s with links %v, want one to %v", span.Name(), span.Links(), request.SpanContext())
 		}
 	}
+}
+
+// A panic in an attempt that other middleware makes the job's last is counted as what
+// it is.
+func TestPanicInTheLastAttemptIsCountedSo(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	p, err := workers.New(workerstest.Database(t), workerstest.Config(), slog.New(slog.DiscardHandler), registry, noop.NewTracerProvider())
+	if err != nil {
+		t.Fatal(err)
+	}
+	workers.Add(p, new(actor))
+	p.Use(river.WorkerMiddlewareFunc(func(ctx context.Context, job *rivertype.JobRow, attempt func(context.Context) error) error {
+		defer func() { job.MaxAttempts = job.Attempt }()
+		return attempt(ctx)
+	}))
+	workerstest.Start(t, p)
+	if _, err := p.Enqueue(t.Context(), actArgs{"crash"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	waittest.Until(t, func() error {
+		if got := outcomes(t, registry); got["discarded"] != 1 || got["retry"] != 0 {
+			return fmt.Errorf("outcomes %v, want 1 discarded", got)
+		}
+		return nil
+	})
 }
 
 // outcomes returns how often jobs ended, by outcome.

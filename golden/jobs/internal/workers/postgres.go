@@ -2,11 +2,11 @@ package workers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"example.com/jobs/internal/database"
@@ -20,20 +20,26 @@ func driver(db *database.Pool) *riverpgxv5.Driver {
 // tables are migrated. It is made up.
 const migrationLock = 5_184_731_019_277_410_306
 
-// whileLocked calls fn while no other instance is in it, on this database. The
-// lock is held by a connection of its own, and ends with it.
-func whileLocked(ctx context.Context, db *database.Pool, fn func() error) (err error) {
-	config := db.Config().ConnConfig
-	delete(config.RuntimeParams, "statement_timeout") // waiting for the others may take long
-	conn, err := pgx.ConnectConfig(ctx, config)
+// whileLocked calls fn while no other instance is in it, on this database, with a
+// pool of its own: a migration may take long, and the wait for the others with it.
+// The lock is held by a connection of that pool, and ends with it.
+func whileLocked(ctx context.Context, db *database.Pool, fn func(*database.Pool) error) error {
+	config := database.Unbounded(db)
+	config.MinConns, config.MinIdleConns, config.MaxConns = 0, 0, 2 // the lock's, and fn's
+	own, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return fmt.Errorf("migration lock: %w", err)
 	}
-	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	defer own.Close()
+	conn, err := own.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("migration lock: %w", err)
+	}
+	defer conn.Release()
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
 		return fmt.Errorf("migration lock: %w", err)
 	}
-	return fn()
+	return fn(own)
 }
 
 const countJobsSQL = `

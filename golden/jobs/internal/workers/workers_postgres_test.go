@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/riverqueue/river"
 	"golang.org/x/sync/errgroup"
@@ -39,6 +40,20 @@ func TestInstancesThatStartTogetherMigrateOnce(t *testing.T) {
 	}
 	if err := all.Wait(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A migration takes the time that it needs, whatever the bounds of a statement are.
+func TestMigrationsAreNotCutOff(t *testing.T) {
+	t.Parallel()
+	config := databasetest.Config(t)
+	config.StatementTimeout = 10 * time.Millisecond // and a second more on this side
+	err := workers.WhileLocked(t.Context(), open(t, config), func(db *database.Pool) error {
+		_, err := db.Exec(t.Context(), "SELECT pg_sleep(1.1)")
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -73,7 +73,8 @@ func TestSSERoutes(t *testing.T) {
 func TestSSEStream(t *testing.T) {
 	s := startService(t, map[string]string{
 		"HTTP_READ_TIMEOUT": "1s", "HTTP_WRITE_TIMEOUT": "1s", "SSE_HEARTBEAT": "50ms",
-		"SYNCHRONOUS_TIMEOUT": "1s", "HASHRING_FORWARD_TIMEOUT": "1s", // must not be more, where that part is there
+		// These must not be more, where their parts are there.
+		"SYNCHRONOUS_TIMEOUT": "1s", "HASHRING_WAIT": "100ms", "HASHRING_FORWARD_TIMEOUT": "400ms",
 	})
 	stream := ssetest.Open(t, s.URL+"/orders/42/events", "")
 	for begin := time.Now(); time.Since(begin) < 1500*time.Millisecond; {
@@ -93,6 +94,39 @@ func TestSSEStream(t *testing.T) {
 	}
 	if _, err := stream.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("the stream ended with %v, want its proper end", err)
+	}
+}
+
+// A client announces a body and sends none: it keeps its place for as long as a
+// request may take, and holds up the shutdown for no longer.
+func TestSSEBodyThatNeverComes(t *testing.T) {
+	s := startService(t, map[string]string{"HTTP_READ_TIMEOUT": "1s", "SSE_MAX_CLIENTS": "1"})
+	stall := func() {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://")) //nolint:noctx // loopback
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() }) // nothing is expected of it
+		if _, err := io.WriteString(conn, "GET /orders/42/events HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		waittest.Until(t, func() error {
+			if open := sseMetric(t, s.URL, "sse_clients"); open != 1 {
+				return fmt.Errorf("%v clients are in", open)
+			}
+			return nil
+		})
+	}
+	stall()
+	waittest.Until(t, func() error {
+		if open := sseMetric(t, s.URL, "sse_clients"); open != 0 {
+			return fmt.Errorf("%v clients are in", open)
+		}
+		return nil
+	})
+	stall()
+	if err := s.Stop(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -424,8 +458,8 @@ func sseMetric(t testing.TB, url, name string) float64 {
 }
 
 func TestSSEContradictions(t *testing.T) {
-	refuseTogether(t, map[string]string{"SSE_WRITE_TIMEOUT": "11s"}, "SSE_WRITE_TIMEOUT=11s: must not be more than HTTP_CLOSE_TIMEOUT=10s")
-	refuseTogether(t, map[string]string{"SSE_WRITE_TIMEOUT": "10s"}, "")
+	refuseTogether(t, map[string]string{"SSE_WRITE_TIMEOUT": "13s"}, "SSE_WRITE_TIMEOUT=13s: must not be more than HTTP_CLOSE_TIMEOUT=12s")
+	refuseTogether(t, map[string]string{"SSE_WRITE_TIMEOUT": "12s"}, "")
 }
 
 // BenchmarkSSEFanOut measures from the request that publishes an event until a

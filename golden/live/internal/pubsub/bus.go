@@ -121,16 +121,22 @@ func (b *Bus) streamConfig() jetstream.StreamConfig {
 // time with the same configuration don't disturb each other.
 func (b *Bus) createStream(ctx context.Context) error {
 	for {
-		stream, err := b.js.CreateOrUpdateStream(ctx, b.streamConfig())
+		stream, err := b.createStreamOnce(ctx)
 		if err == nil {
 			b.stream = stream
 			return nil
 		}
-		// A cluster that has just started has no leader yet.
+		// A cluster that has just started has no leader yet, and may not answer.
 		if permanent(err) || !sleep(ctx, 200*time.Millisecond) {
 			return b.streamError(err)
 		}
 	}
+}
+
+func (b *Bus) createStreamOnce(ctx context.Context) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	return b.js.CreateOrUpdateStream(ctx, b.streamConfig())
 }
 
 // streamError names the variable that is to be changed.
@@ -167,13 +173,14 @@ func (b *Bus) restoreStream(ctx context.Context) error {
 	return err
 }
 
-// leaveTimeout is how long a server may take to answer when the bus closes.
-const leaveTimeout = 2 * time.Second
+// answerTimeout is how long a server may take to answer when the bus opens, before it
+// is asked again, and when it closes.
+const answerTimeout = 2 * time.Second
 
 // Close lets the messages that have arrived be handled, closes the connection
 // and stops the server of this process. It gives up waiting when ctx is done.
 func (b *Bus) Close(ctx context.Context) error {
-	if b.server == nil && (!b.conn.IsConnected() || b.conn.FlushTimeout(leaveTimeout) != nil) {
+	if b.server == nil && (!b.conn.IsConnected() || b.conn.FlushTimeout(answerTimeout) != nil) {
 		b.conn.Close() // there is nobody to say goodbye to
 		return nil
 	}

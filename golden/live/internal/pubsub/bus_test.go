@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,7 +24,12 @@ import (
 	"example.com/live/internal/waittest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if pubsubtest.Serve() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // testConfig is a server in this process, or a stream on those in TEST_NATS_URL.
 func testConfig(t testing.TB) pubsub.Config {
@@ -374,11 +380,12 @@ func TestConsume(t *testing.T) {
 	waittest.Until(t, func() error {
 		mu.Lock()
 		defer mu.Unlock()
-		if len(attempts) < 3 {
-			return fmt.Errorf("%d attempts at the bad one, want 3", len(attempts))
+		// The member that left may have had one in hand: it counts, unseen.
+		if len(attempts) == 0 || attempts[len(attempts)-1] < 3 {
+			return fmt.Errorf("attempts %d at the bad one, want up to 3", attempts)
 		}
-		if diff := cmp.Diff([]uint64{1, 2, 3}, attempts); diff != "" {
-			t.Errorf("attempts at the bad one (-want +got):\n%s", diff)
+		if len(attempts) < 2 || len(attempts) > 3 || !slices.IsSorted(attempts) {
+			t.Errorf("attempts %d at the bad one, want 1 to 3, of which one may be missing", attempts)
 		}
 		return nil
 	})

@@ -13,11 +13,11 @@ import (
 	"example.com/live/internal/waittest"
 )
 
-// The server goes away and comes back while messages are published: each one
+// The server is killed and comes back while messages are published: each one
 // arrives, once and in order.
 func TestServerRestarts(t *testing.T) {
 	t.Parallel()
-	server := pubsubtest.StartServer(t)
+	server := pubsubtest.StartProcess(t)
 	config := testConfig(t)
 	config.URL = server.URL
 	config.PublishTimeout = 30 * time.Second
@@ -36,7 +36,7 @@ func TestServerRestarts(t *testing.T) {
 	}()
 	for restart := range 3 {
 		got.await(t, (restart+1)*n/10)
-		server.Stop()
+		server.Kill()
 		server.Start()
 	}
 	if err := <-published; err != nil {
@@ -104,11 +104,11 @@ func TestServerLosesItsStore(t *testing.T) {
 	}
 }
 
-// The leader of a cluster dies: nothing that was acknowledged is lost, nothing
+// The leader of a cluster is killed: nothing that was acknowledged is lost, nothing
 // comes twice.
 func TestClusterLosesItsLeader(t *testing.T) {
 	t.Parallel()
-	servers := pubsubtest.StartCluster(t)
+	servers := pubsubtest.StartProcesses(t)
 	config := testConfig(t)
 	config.URL = pubsubtest.URLs(servers)
 	config.Replicas = 3
@@ -135,7 +135,7 @@ func TestClusterLosesItsLeader(t *testing.T) {
 	killed := false
 	for _, s := range servers {
 		if s.IsLeader(config.Stream) {
-			s.Stop()
+			s.Kill()
 			killed = true
 			break
 		}

@@ -31,8 +31,10 @@ type Config struct {
 	Addr string `env:"ADDR" envDefault:"localhost:8080"`
 	// ReadHeaderTimeout is how long a client may take to send a header.
 	ReadHeaderTimeout time.Duration `env:"HTTP_READ_HEADER_TIMEOUT" envDefault:"5s"`
-	// ReadTimeout is how long a client may take to send a request.
-	ReadTimeout time.Duration `env:"HTTP_READ_TIMEOUT" envDefault:"30s"`
+	// ReadTimeout is how long a client may take to send a request. It is at most
+	// CloseTimeout: an answer waits for the rest of its request, which a client may
+	// never send.
+	ReadTimeout time.Duration `env:"HTTP_READ_TIMEOUT" envDefault:"10s"`
 	// WriteTimeout is how long an answer may take, from the end of the header.
 	WriteTimeout time.Duration `env:"HTTP_WRITE_TIMEOUT" envDefault:"30s"`
 	// IdleTimeout is how long a kept-alive connection may stay unused.
@@ -41,7 +43,7 @@ type Config struct {
 	MaxBodyBytes int64 `env:"HTTP_MAX_BODY_BYTES" envDefault:"1048576"`
 	// CloseTimeout is how long open requests are waited for when the server
 	// stops; at most SHUTDOWN_TIMEOUT.
-	CloseTimeout time.Duration `env:"HTTP_CLOSE_TIMEOUT" envDefault:"10s"`
+	CloseTimeout time.Duration `env:"HTTP_CLOSE_TIMEOUT" envDefault:"12s"`
 	// ReadyTimeout bounds the checks of one readiness probe.
 	ReadyTimeout time.Duration `env:"READY_TIMEOUT" envDefault:"2s"`
 }

@@ -29,10 +29,13 @@ type Config struct {
 	// WriteTimeout is how long one write to a client may take. It is
 	// at most HTTP_CLOSE_TIMEOUT, or a stalled client holds up the shutdown.
 	WriteTimeout time.Duration `env:"SSE_WRITE_TIMEOUT" envDefault:"5s"`
+	// MaxReplays is how many clients at once are given what has left the window out
+	// of the log that the hub shares; the next one waits for its turn.
+	MaxReplays int `env:"SSE_MAX_REPLAYS" envDefault:"64"`
 	// Retry is how long a client is told to wait before it comes back.
 	Retry time.Duration `env:"SSE_RETRY" envDefault:"1s"`
 	// RetrySpread is added to Retry in part, by chance, so that the clients of
-	// an instance that stops don't all come back at one time.
+	// an instance that stops or dies don't all come back at one time.
 	RetrySpread time.Duration `env:"SSE_RETRY_SPREAD" envDefault:"4s"`
 }
 
@@ -47,6 +50,7 @@ func (c Config) Validate() error {
 		setting.Between("SSE_WINDOW_AGE", c.WindowAge, time.Millisecond, 366*24*time.Hour),
 		setting.Between("SSE_HEARTBEAT", c.Heartbeat, time.Millisecond, most),
 		setting.Between("SSE_WRITE_TIMEOUT", c.WriteTimeout, time.Millisecond, most),
+		setting.Between("SSE_MAX_REPLAYS", c.MaxReplays, 1, 1<<20),
 		// More than any client should wait; both together don't overflow.
 		setting.Between("SSE_RETRY", c.Retry, time.Millisecond, most),
 		setting.Between("SSE_RETRY_SPREAD", c.RetrySpread, 0, most),

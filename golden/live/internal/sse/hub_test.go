@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,6 +40,7 @@ func testConfig() Config {
 		MaxEventBytes: 64 << 10,
 		Heartbeat:     time.Hour,
 		WriteTimeout:  10 * time.Second,
+		MaxReplays:    10,
 		Retry:         time.Second,
 	}
 }
@@ -374,6 +376,36 @@ func TestStalledClientSlowsNoOther(t *testing.T) {
 	}
 }
 
+// A client that announces a body and sends none keeps its place no longer than a
+// request may take.
+func TestABodyThatNeverComes(t *testing.T) {
+	t.Parallel()
+	h, url := newTestHub(t, testConfig())
+	conn, err := net.Dial("tcp", strings.TrimPrefix(strings.TrimSuffix(url, "/"), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }() // nothing is expected of it
+	if _, err := io.WriteString(conn, "GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	waittest.Until(t, func() error {
+		if n := testutil.ToFloat64(h.metrics.clients); n != 1 {
+			return fmt.Errorf("%v clients, want 1", n)
+		}
+		return nil
+	})
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection is still open")
+	}
+	if n := testutil.ToFloat64(h.metrics.clients); n != 0 {
+		t.Errorf("%v clients, want none", n)
+	}
+}
+
 func TestTooManyClients(t *testing.T) {
 	t.Parallel()
 	config := testConfig()
@@ -446,6 +478,24 @@ func TestDrain(t *testing.T) {
 	}
 	if got := testutil.ToFloat64(h.metrics.ended.WithLabelValues(endDrained)); got != 2 {
 		t.Errorf("%v streams counted as drained, want 2", got)
+	}
+}
+
+// Clients of an instance that is killed have only the time that they were told at
+// first: it is each one's own.
+func TestEachClientHasItsOwnTimeToComeBack(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.RetrySpread = time.Hour
+	_, url := newTestHub(t, config)
+	a, b := ssetest.Open(t, url+"a", ""), ssetest.Open(t, url+"a", "")
+	for _, s := range []*ssetest.Stream{a, b} {
+		if err := s.Position(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a.Retry <= time.Second || b.Retry <= time.Second || a.Retry == b.Retry {
+		t.Errorf("told to retry after %s and %s, want them spread", a.Retry, b.Retry)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -30,12 +31,11 @@ func (h *Hub) Stream(w http.ResponseWriter, r *http.Request, topics ...string) e
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	// The server's read timeout is for requests, and this one has been read; its
-	// write timeout is for whole answers, and this one has no end: each write
-	// gets a deadline of its own.
+	// The server's write timeout is for whole answers, and this one has no end: each
+	// write gets a deadline of its own.
 	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("event stream: lift the read deadline: %w", err)
+	if err := control.SetWriteDeadline(time.Now().Add(h.config.WriteTimeout)); err != nil {
+		return fmt.Errorf("event stream: move the write deadline: %w", err)
 	}
 	if refused := h.admit(); refused != "" {
 		header.Del("Cache-Control")
@@ -77,6 +77,15 @@ type stream struct {
 func (s *stream) run(ctx context.Context, lastID string) string {
 	result, ended := s.open(ctx, lastID)
 	if ended == "" {
+		// The first write waits for the rest of the request. Where that did not come in
+		// time the request is over, and its end still waits for it: for as long as the
+		// server's read timeout lets it, which is lifted only now.
+		ended = s.interrupted(ctx)
+	}
+	if ended == "" {
+		ended = writeEnded(s.control.SetReadDeadline(time.Time{}))
+	}
+	if ended == "" {
 		ended = s.catchUp(ctx, &result)
 	}
 	if result != "" {
@@ -95,7 +104,7 @@ func (s *stream) run(ctx context.Context, lastID string) string {
 // event id, "" where it has named none.
 func (s *stream) open(ctx context.Context, lastID string) (result, ended string) {
 	s.client.at = s.hub.position()
-	hint := encodeRetry(s.hub.config.Retry)
+	hint := encodeRetry(s.hub.retry())
 	if lastID == "" {
 		return "", s.write(hint, encodeID(s.client.at))
 	}
@@ -156,25 +165,19 @@ func (s *stream) catchUp(ctx context.Context, result *string) (ended string) {
 	}
 }
 
-// replay writes what has left the window out of the record, up to floor, or
-// resets the client where the record no longer has it either.
+// replay writes what has left the window out of the record, up to floor or until its
+// turn is over, or resets the client where the record no longer has it either.
 func (s *stream) replay(ctx context.Context, floor uint64, result *string) (ended string) {
-	topics := make([]string, 0, len(s.client.topics))
-	for topic := range s.client.topics {
-		topics = append(topics, topic)
+	select {
+	case s.hub.replays <- struct{}{}:
+	case <-ctx.Done():
+		return endGone
+	case <-s.hub.drain:
+		return endDrained
 	}
-	slices.Sort(topics)
-	err := s.hub.record.read(ctx, topics, s.client.at.seq, floor, func(f *frame) error {
-		if ended = s.interrupted(ctx); ended == "" {
-			ended = s.writeFrames([]*frame{f})
-		}
-		if ended != "" {
-			return errBroken
-		}
-		return nil
-	})
+	ended, err := s.readRecord(ctx, floor)
 	switch {
-	case ended != "":
+	case ended != "", errors.Is(err, errTurn):
 		return ended
 	case errors.Is(err, errExpired):
 		if *result != "" {
@@ -186,6 +189,31 @@ func (s *stream) replay(ctx context.Context, floor uint64, result *string) (ende
 	}
 	s.client.at.seq = floor
 	return ""
+}
+
+// replayTurn is how long one client reads the record while others wait for it: one
+// that reads slowly holds them up no longer than for that and one write.
+const replayTurn = time.Second
+
+// readRecord writes what the record has after the client's position, and gives the
+// turn back. It says why the stream ended meanwhile, if it did.
+func (s *stream) readRecord(ctx context.Context, floor uint64) (ended string, err error) {
+	defer func() { <-s.hub.replays }()
+	begin := time.Now()
+	topics := slices.Sorted(maps.Keys(s.client.topics))
+	err = s.hub.record.read(ctx, topics, s.client.at.seq, floor, func(f *frame) error {
+		if ended = s.interrupted(ctx); ended == "" {
+			ended = s.writeFrames([]*frame{f})
+		}
+		switch {
+		case ended != "":
+			return errBroken
+		case time.Since(begin) > replayTurn:
+			return errTurn
+		}
+		return nil
+	})
+	return ended, err
 }
 
 func (s *stream) interrupted(ctx context.Context) (ended string) {
@@ -264,22 +292,20 @@ func (s *stream) write(chunks ...[]byte) (ended string) {
 			return writeEnded(err)
 		}
 	}
-	if err := s.control.Flush(); err != nil {
-		return writeEnded(err)
-	}
-	return ""
+	return writeEnded(s.control.Flush())
 }
 
 // deadline moves the write deadline, in place of the server's for whole answers.
 func (s *stream) deadline() (ended string) {
-	if err := s.control.SetWriteDeadline(time.Now().Add(s.hub.config.WriteTimeout)); err != nil {
-		return writeEnded(err)
-	}
-	return ""
+	return writeEnded(s.control.SetWriteDeadline(time.Now().Add(s.hub.config.WriteTimeout)))
 }
 
-func writeEnded(err error) string {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+// writeEnded returns why the stream ends with err, "" where there is none.
+func writeEnded(err error) (ended string) {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return endStalled
 	}
 	return endGone

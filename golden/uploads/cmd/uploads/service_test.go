@@ -174,6 +174,8 @@ func TestContradictionsNameBothSettings(t *testing.T) {
 	refuseTogether(t, map[string]string{"HTTP_CLOSE_TIMEOUT": "21s"},
 		"HTTP_CLOSE_TIMEOUT=21s: must not be more than SHUTDOWN_TIMEOUT=20s")
 	refuseTogether(t, map[string]string{"HTTP_CLOSE_TIMEOUT": "20s"}, "")
+	refuseTogether(t, map[string]string{"HTTP_READ_TIMEOUT": "13s"},
+		"HTTP_READ_TIMEOUT=13s: must not be more than HTTP_CLOSE_TIMEOUT=12s")
 }
 
 // refuseTogether fails the test unless the parts refuse these settings, over the

@@ -46,7 +46,7 @@ func (s *Uploads) assemble(ctx context.Context, u Upload) error {
 	case errors.Is(err, errNoObject):
 		return nil
 	case errors.Is(err, errRefused):
-		return s.fail(ctx, u, "the storage refused the parts: together they are not what was declared")
+		_, err = s.fail(ctx, u, "the storage refused the parts: together they are not what was declared")
 	}
 	return err
 }
@@ -107,7 +107,7 @@ func (s *Uploads) Confirm(ctx context.Context, key string) (Upload, error) {
 		return Upload{}, err
 	}
 	if reason := mismatch(u, found); reason != "" {
-		return Upload{}, s.fail(ctx, u, reason)
+		return s.fail(ctx, u, reason)
 	}
 	return s.ready(ctx, u)
 }
@@ -135,11 +135,7 @@ func (s *Uploads) ready(ctx context.Context, u Upload) (Upload, error) {
 		s.metrics.bytes.Add(float64(u.Size))
 	}
 	// Where nothing changed, another call has finished it in the meantime.
-	u, err = s.store.byID(ctx, u.ID)
-	if err == nil && u.Status != Ready {
-		err = &StatusError{u.Status, u.Reason}
-	}
-	return u, err
+	return s.outcome(ctx, u.ID)
 }
 
 // mismatch says how the object differs from what was declared, or nothing.

@@ -101,8 +101,9 @@ func (s *Shelf) Edit(id, text string) (Document, error) {
 	return k.Document, nil
 }
 
-// Begin notes that another member may have had the documents of a partition.
-func (s *Shelf) Begin(partition int) {
+// Begin notes that another member may have had the documents of a partition, be it
+// that it handed them over or not.
+func (s *Shelf) Begin(partition int, _ bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, k := range s.documents[partition] {

@@ -85,7 +85,7 @@ func TestWhatBeganLaterIsNewer(t *testing.T) {
 			for range 5 {
 				edit(t, lost, "a", "more")
 			}
-			next.Begin(1)
+			next.Begin(1, false)
 			edit(t, next, "a", "y")
 			move(t, lost, next)
 			move(t, next, third)
@@ -97,7 +97,7 @@ func TestWhatBeganLaterIsNewer(t *testing.T) {
 				}
 			}
 			// What came back is gone on with, and that counts.
-			lost.Begin(1)
+			lost.Begin(1, false)
 			edit(t, lost, "a", "z")
 			if move(t, lost, next); edit(t, next, "a", "!").Edits != want+2 {
 				t.Error("what was handed over did not replace the copy")
@@ -115,7 +115,7 @@ func TestWhoComesBackBeginsAnew(t *testing.T) {
 	for range 3 {
 		edit(t, other, "a", "not handed back")
 	}
-	back.Begin(1)
+	back.Begin(1, false)
 	edit(t, back, "a", "y")
 	move(t, other, back)
 	if d, _ := back.Get("a"); d.Edits != 2 || d.Last[1] != "y" {
