@@ -20,6 +20,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
@@ -66,6 +69,7 @@ type testNode struct {
 	*Node
 	shelf *documents.Shelf
 	begun *begun
+	spans *tracetest.SpanRecorder
 	url   string
 	stop  func() error
 	// answered is called with each key that was answered here, and when its work
@@ -94,14 +98,15 @@ func startNode(t testing.TB, config Config) *testNode {
 	mux := http.NewServeMux()
 	shelf := documents.New(PartitionOf)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	node, err := Open(t.Context(), config, mux, log, prometheus.NewRegistry())
+	spans := tracetest.NewSpanRecorder()
+	node, err := Open(t.Context(), config, mux, log, prometheus.NewRegistry(), sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	node.Add("documents", shelf)
 	begun := &begun{newest: make(map[int]int), others: make(map[int]int)}
 	node.Add("begun", begun)
-	n := &testNode{Node: node, shelf: shelf, begun: begun, answered: func(string, time.Time, time.Time) {}}
+	n := &testNode{Node: node, shelf: shelf, begun: begun, spans: spans, answered: func(string, time.Time, time.Time) {}}
 	key := func(r *http.Request) (string, error) { return r.PathValue("key"), nil }
 	mux.Handle("/{key}", node.Handler(key, func(w http.ResponseWriter, r *http.Request) error {
 		text, err := io.ReadAll(r.Body)
@@ -881,19 +886,32 @@ func TestTheNextOwnerIsWaitedFor(t *testing.T) {
 	held.Wait()
 }
 
-// The owner is told who asked, how, and within what trace.
+// The owner is told who asked, how, and within what trace, of which each try is a
+// span.
 func TestWhatTheOwnerIsTold(t *testing.T) {
 	told := make(chan http.Header, 1)
 	owner := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r.Header }))
 	defer owner.Close()
 	node := startNode(t, testConfig())
-	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
-	ctx := httpapi.WithCall(trace.ContextWithSpanContext(t.Context(), span), &httpapi.Call{ID: "r1"})
+	asked := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
+	ctx := httpapi.WithCall(trace.ContextWithSpanContext(t.Context(), asked), &httpapi.Call{ID: "r1"})
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/k", nil)
 	r.Header.Set("X-Forwarded-For", "192.0.2.7")
 	r.Header.Set("X-Forwarded-Proto", "https")
+	if err := node.forward(httptest.NewRecorder(), r, member{Peer: "127.0.0.1:1"}); !errors.Is(err, errNotSent) {
+		t.Fatal(err)
+	}
 	if err := node.forward(httptest.NewRecorder(), r, member{Peer: owner.Listener.Addr().String()}); err != nil {
 		t.Fatal(err)
+	}
+	spans := node.spans.Ended()
+	if len(spans) != 2 || spans[0].Status().Description != resultUnreachable || spans[1].Status().Code != codes.Unset {
+		t.Fatalf("%d spans: %v", len(spans), spans)
+	}
+	for _, span := range spans {
+		if span.Name() != "hashring.forward" || span.SpanKind() != trace.SpanKindClient || span.Parent().SpanID() != asked.SpanID() {
+			t.Errorf("the %s span %s of %s", span.SpanKind(), span.Name(), span.Parent().SpanID())
+		}
 	}
 	header := <-told
 	for name, want := range map[string]string{
@@ -901,7 +919,7 @@ func TestWhatTheOwnerIsTold(t *testing.T) {
 		"X-Forwarded-Proto": "https",
 		"X-Forwarded-Host":  "example.com",
 		"X-Request-Id":      "r1",
-		"Traceparent":       "00-01000000000000000000000000000000-0200000000000000-01",
+		"Traceparent":       "00-01000000000000000000000000000000-" + spans[1].SpanContext().SpanID().String() + "-01",
 	} {
 		if got := header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
