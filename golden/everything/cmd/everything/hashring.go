@@ -32,7 +32,7 @@ func (a *App) setupHashring(s *settings) start {
 			Log: a.log, Metrics: a.metrics, Tracing: a.tracing, Outage: a.outage,
 		})
 		var err error
-		if a.hashring, err = hashring.Open(ctx, config, handler, a.log, a.metrics); err != nil {
+		if a.hashring, err = hashring.Open(ctx, config, handler, a.log, a.metrics, a.tracing); err != nil {
 			return err
 		}
 		a.hashring.Add("documents", shelf)

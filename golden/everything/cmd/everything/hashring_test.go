@@ -10,8 +10,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"example.com/everything/internal/hashring"
 	"example.com/everything/internal/waittest"
 )
 
@@ -212,6 +215,125 @@ func TestHashringLeavesBeforeOthersStop(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
+}
+
+// A hashringEditor edits documents, one after the other and time and again, by way of
+// several members in turn, and checks that each edit is counted once: after the one
+// before it, or anew where the document was lost with its owner.
+type hashringEditor struct {
+	urls  []string
+	ids   []string
+	edits map[string]int // as last answered
+	maybe map[string]int // since then, not known to be done
+	lost  map[string]int // times that it began anew
+	sent  atomic.Int64
+}
+
+func (e *hashringEditor) round() error {
+	for _, id := range e.ids {
+		url := e.urls[int(e.sent.Add(1))%len(e.urls)]
+		resp, err := http.Post(url+"/documents/"+id+"/edits", "application/json", strings.NewReader(`{"text":"two words"}`))
+		if err != nil {
+			return err
+		}
+		var answer documentAnswer
+		err = errors.Join(json.NewDecoder(resp.Body).Decode(&answer), resp.Body.Close())
+		if resp.StatusCode == http.StatusServiceUnavailable {
+			e.maybe[id]++
+			continue
+		}
+		if err != nil || resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %s, %w", id, resp.Status, err)
+		}
+		switch last, most := e.edits[id], 1+e.maybe[id]; {
+		case answer.Edits > last && answer.Edits <= last+most:
+		case answer.Edits <= most:
+			e.lost[id]++
+		default:
+			return fmt.Errorf("%s: %d edits by %s after %d, and %d that may be done", id, answer.Edits, answer.Owner, last, e.maybe[id])
+		}
+		e.edits[id], e.maybe[id] = answer.Edits, 0
+	}
+	return nil
+}
+
+// A member is killed while another joins and documents are edited: those that it had
+// begin anew, once. No other is lost, and no edit is counted twice.
+func TestHashringKillDuringChurn(t *testing.T) {
+	env := hashringEnv(t)
+	start := func(name string, env map[string]string) *serviceProcess {
+		named := map[string]string{"HASHRING_NAME": name}
+		for k, v := range env {
+			named[k] = v
+		}
+		return startProcess(t, named)
+	}
+	members := []*serviceProcess{start("a", hashringFirst(env)), start("b", env)}
+	killed := start("killed", env)
+	for _, m := range append(members, killed) {
+		hashringMembers(t, m.URL, 3)
+	}
+	had := func(id string, members ...string) bool {
+		return hashring.NewRing(members).Owner(hashring.PartitionOf(id)) == "killed"
+	}
+	var editors [4]hashringEditor
+	for i := range editors {
+		e := &editors[i]
+		e.edits, e.maybe, e.lost = make(map[string]int), make(map[string]int), make(map[string]int)
+		e.urls = []string{members[0].URL, members[1].URL}
+		for j := range 6 {
+			e.ids = append(e.ids, fmt.Sprintf("doc%d-%d", i, j))
+		}
+	}
+	stop := make(chan struct{})
+	var editing sync.WaitGroup
+	for i := range editors {
+		editing.Go(func() {
+			for stopping := false; !stopping; {
+				select {
+				case <-stop:
+					stopping = true // after one more round
+				default:
+				}
+				if err := editors[i].round(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	waittest.Until(t, func() error {
+		for i := range editors {
+			if sent := editors[i].sent.Load(); sent < 20 {
+				return fmt.Errorf("%d edits were sent by one editor", sent)
+			}
+		}
+		return nil
+	})
+	late := start("late", env) // is joining
+	killed.Kill()
+	for _, m := range append(members, late) {
+		hashringMembers(t, m.URL, 3)
+	}
+	close(stop)
+	editing.Wait()
+	lost, kept := 0, 0
+	for i := range editors {
+		e := &editors[i]
+		for _, id := range e.ids {
+			possible := had(id, "a", "b", "killed") || had(id, "a", "b", "killed", "late")
+			if e.lost[id] > 1 || e.lost[id] == 1 && !possible {
+				t.Errorf("%s began anew %d times", id, e.lost[id])
+			}
+			if lost += e.lost[id]; !possible {
+				kept++
+			}
+		}
+	}
+	if lost == 0 || kept == 0 {
+		t.Errorf("%d documents were lost, %d could not be: nothing was tried", lost, kept)
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
 
 func TestHashringContradictions(t *testing.T) {

@@ -25,7 +25,7 @@ func (a *App) setupSSE(s *settings) start {
 	s.refuseTogether(setting.Within("SSE_WRITE_TIMEOUT", config.WriteTimeout, "HTTP_CLOSE_TIMEOUT", serverConfig.CloseTimeout,
 		"or a stalled client holds up the shutdown"))
 	return func(context.Context) error {
-		a.sse = sse.New(config, a.log, a.metrics)
+		a.sse = sse.New(config, a.log, a.metrics, a.tracing)
 		a.life.OnDrain(a.sse.Drain)
 
 		a.mux.Handle("GET /orders/{id}/events", httpapi.Handler(a.orderEvents))

@@ -27,7 +27,7 @@ func (a *App) setupWebSocket(s *settings) start {
 		"or the time to stop is up before the sockets are closed"))
 	return func(context.Context) error {
 		var err error
-		if a.websocket, err = websocket.New(config, a.log, a.metrics); err != nil {
+		if a.websocket, err = websocket.New(config, a.log, a.metrics, a.tracing); err != nil {
 			return err
 		}
 		a.life.OnDrain(a.websocket.Drain)

@@ -11,7 +11,10 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"example.com/everything/internal/httpapi"
 )
@@ -142,55 +145,78 @@ func bodyProblem(err error) error {
 // errNotSent where another try does no harm. A connection that the owner upgrades
 // is passed on until either side ends it, or this member leaves the ring.
 func (n *Node) forward(w http.ResponseWriter, r *http.Request, to member) error {
-	var failure error
-	upgraded := false
+	ctx := r.Context()
 	if r.Header.Get("Upgrade") != "" {
-		ctx, done, err := n.passed.begin(r.Context(), n.config.MaxPassed)
+		passed, done, err := n.passed.begin(ctx, n.config.MaxPassed)
 		if err != nil {
 			return err
 		}
 		defer done()
-		r = r.WithContext(ctx)
+		ctx = passed
 	}
-	proxy := &httputil.ReverseProxy{
-		Transport: n.peers.transport,
-		Rewrite: func(p *httputil.ProxyRequest) {
-			p.Out.URL.Scheme, p.Out.URL.Host = "http", to.Peer
-			p.Out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"]
-			p.SetXForwarded()
-			for _, said := range []string{"Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto"} { // before this member
-				if values, ok := p.In.Header[said]; ok {
-					p.Out.Header[said] = values
-				}
-			}
-			p.Out.Host = p.In.Host
-			propagation.TraceContext{}.Inject(p.In.Context(), propagation.HeaderCarrier(p.Out.Header))
-			p.Out.Header.Set("X-Request-Id", httpapi.RequestID(p.In.Context()))
-			p.Out.Header.Set(tokenHeader, n.peers.token)
-		},
-		ModifyResponse: func(resp *http.Response) error {
-			if resp.Header.Get(notOwnerHeader) != "" {
-				return ErrNotOwner
-			}
-			resp.Header.Del("X-Request-Id") // this member says it already
-			if conn, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
-				upgraded = true
-				resp.Body = whole{conn}
-			}
-			return nil
-		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failure = err },
-	}
-	proxy.ServeHTTP(w, r)
-	result, err := forwardResult(failure)
+	ctx, span := n.tracer.Start(ctx, "hashring.forward", trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(attribute.String("hashring.peer", to.Peer)))
+	defer span.End()
+	f := &forwarding{node: n, to: to, span: span}
+	r = r.WithContext(ctx)
+	(&httputil.ReverseProxy{
+		Transport:      n.peers.transport,
+		Rewrite:        f.rewrite,
+		ModifyResponse: f.modify,
+		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { f.failure = err },
+	}).ServeHTTP(w, r)
+	result, err := forwardResult(f.failure)
 	n.metrics.forwarded.WithLabelValues(result).Inc()
-	if upgraded {
+	if f.upgraded {
 		return nil // there is nobody left to tell
 	}
-	if err != nil && r.Context().Err() != nil {
-		return context.Cause(r.Context()) // the caller has gone away
+	if err != nil {
+		span.RecordError(err)
+		span.SetStatus(codes.Error, result)
+		if ctx.Err() != nil {
+			return context.Cause(ctx) // the caller has gone away
+		}
 	}
 	return err
+}
+
+// A forwarding is one request on its way to a member.
+type forwarding struct {
+	node     *Node
+	to       member
+	span     trace.Span
+	upgraded bool
+	failure  error
+}
+
+// rewrite makes the request that the member gets of the one that came.
+func (f *forwarding) rewrite(p *httputil.ProxyRequest) {
+	p.Out.URL.Scheme, p.Out.URL.Host = "http", f.to.Peer
+	p.Out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"]
+	p.SetXForwarded()
+	for _, said := range []string{"Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto"} { // before this member
+		if values, ok := p.In.Header[said]; ok {
+			p.Out.Header[said] = values
+		}
+	}
+	p.Out.Host = p.In.Host
+	propagation.TraceContext{}.Inject(p.In.Context(), propagation.HeaderCarrier(p.Out.Header))
+	p.Out.Header.Set("X-Request-Id", httpapi.RequestID(p.In.Context()))
+	p.Out.Header.Set(tokenHeader, f.node.peers.token)
+}
+
+// modify looks at the member's answer before it is passed on.
+func (f *forwarding) modify(resp *http.Response) error {
+	if resp.Header.Get(notOwnerHeader) != "" {
+		return ErrNotOwner
+	}
+	resp.Header.Del("X-Request-Id") // this member says it already
+	if conn, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
+		f.upgraded = true
+		resp.Body = whole{conn}
+		f.span.End() // what follows may take hours
+	}
+	return nil
 }
 
 func forwardResult(err error) (result string, _ error) {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 )
 
 var (
@@ -35,6 +36,7 @@ type Node struct {
 	id      string
 	log     *slog.Logger
 	metrics metrics
+	tracer  trace.Tracer
 	state   states
 	members *membership
 	peers   *peers
@@ -67,14 +69,15 @@ type Node struct {
 }
 
 // Open listens for other members. They are talked to from [Node.Run] on; handler
-// answers what they forward, with the routes that have [Node.Handler]. A ring of one answers at once. What the members keep
-// is said by [Node.Add].
-func Open(ctx context.Context, config Config, handler http.Handler, log *slog.Logger, registry prometheus.Registerer) (*Node, error) {
+// answers what they forward, with the routes that have [Node.Handler]. A ring of one
+// answers at once. What the members keep is said by [Node.Add].
+func Open(ctx context.Context, config Config, handler http.Handler, log *slog.Logger, registry prometheus.Registerer, tracing trace.TracerProvider) (*Node, error) {
 	n := &Node{
 		config:   config,
 		name:     cmp.Or(config.Name, strings.ToLower(rand.Text()[:10])),
 		id:       strings.ToLower(rand.Text()[:10]),
 		log:      log,
+		tracer:   tracing.Tracer("hashring"),
 		state:    make(states),
 		term:     1,
 		draining: make(chan struct{}),

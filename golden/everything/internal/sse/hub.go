@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // A Hub hands each event to the clients that listen to its topic. It is safe
@@ -27,6 +28,7 @@ type Hub struct {
 	config  Config
 	log     *slog.Logger
 	metrics metrics
+	tracer  trace.Tracer
 	drain   chan struct{}
 	record  record
 	replays chan struct{} // has something in it for each that reads the record
@@ -60,11 +62,12 @@ var (
 
 // New returns a hub that keeps its events in memory: their ids are of no use to
 // another instance, nor after a restart, and are told apart by their epoch.
-func New(config Config, log *slog.Logger, registry prometheus.Registerer) *Hub {
+func New(config Config, log *slog.Logger, registry prometheus.Registerer, tracing trace.TracerProvider) *Hub {
 	h := &Hub{
 		config:  config,
 		log:     log,
 		metrics: newMetrics(registry),
+		tracer:  tracing.Tracer("sse"),
 		drain:   make(chan struct{}),
 		replays: make(chan struct{}, config.MaxReplays),
 		epoch:   strings.ToLower(rand.Text()[:10]),

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
 	"example.com/everything/internal/httpapi"
@@ -48,7 +49,7 @@ func testConfig() Config {
 // newTestHub returns a hub and the URL below which each path is a topic.
 func newTestHub(t testing.TB, config Config) (*Hub, string) {
 	t.Helper()
-	h := New(config, slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry())
+	h := New(config, slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry(), noop.NewTracerProvider())
 	return h, serve(t, h)
 }
 
@@ -563,7 +564,7 @@ func BenchmarkPublish(b *testing.B) {
 	for _, clients := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
 			config := testConfig()
-			h := New(config, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+			h := New(config, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), noop.NewTracerProvider())
 			h.topics["a"] = make(map[*client]struct{})
 			all := make([]*client, clients)
 			for i := range all {

@@ -14,6 +14,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"example.com/everything/internal/sse/ssetest"
 	"example.com/everything/internal/waittest"
@@ -54,7 +57,7 @@ func (l *slowLog) Read(_ context.Context, _, _ uint64, _ []string, yield func(Re
 func TestMessagesThatAreNoEventsAreCounted(t *testing.T) {
 	t.Parallel()
 	var logged bytes.Buffer
-	h := New(testConfig(), slog.New(slog.NewTextHandler(&logged, nil)), prometheus.NewRegistry())
+	h := New(testConfig(), slog.New(slog.NewTextHandler(&logged, nil)), prometheus.NewRegistry(), noop.NewTracerProvider())
 	s := shared{hub: h}
 	s.deliver(Record{Seq: 1, Time: time.Now(), Event: Event{Topic: "a", Data: make([]byte, testConfig().MaxEventBytes+1)}})
 	s.deliver(Record{Seq: 2, Time: time.Now(), Event: Event{Topic: "a", Type: typeReset}})
@@ -74,7 +77,7 @@ func TestMessagesThatAreNoEventsAreCounted(t *testing.T) {
 func TestSlowLogHoldsUpNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := New(testConfig(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		h := New(testConfig(), slog.New(slog.DiscardHandler), prometheus.NewRegistry(), noop.NewTracerProvider())
 		log := &slowLog{state: LogState{Epoch: "one", First: 1, Last: 1}, lost: make(chan error)}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -231,10 +234,13 @@ func TestDrainEndsTheWaitForATurn(t *testing.T) {
 	}
 }
 
-// A long replay is one of several turns, each of which goes on where the last ended.
+// A long replay is one of several turns, each of which goes on where the last ended,
+// and is a span.
 func TestATurnIsBounded(t *testing.T) {
 	t.Parallel()
 	log, h, url := shareGate(t, 1)
+	spans := tracetest.NewSpanRecorder()
+	h.tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("sse")
 	log.open()
 	s := ssetest.Open(t, url+"a", "one-1")
 	for seq := 2; ; seq++ {
@@ -253,6 +259,9 @@ func TestATurnIsBounded(t *testing.T) {
 	for i, err := range log.errs[:2] {
 		if !errors.Is(err, errTurn) || log.afters[i+1] <= log.afters[i] {
 			t.Errorf("turn %d ended with %v, and the next began at %d", i, err, log.afters[i+1])
+		}
+		if span := spans.Ended()[i]; span.Name() != "sse.replay" {
+			t.Errorf("turn %d is the span %s", i, span.Name())
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // BenchmarkFanOut publishes to a room and waits until all its clients, in the
@@ -20,7 +21,7 @@ func BenchmarkFanOut(b *testing.B) {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
 			config := testConfig()
 			config.MaxClients = clients
-			h, err := New(config, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+			h, err := New(config, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), noop.NewTracerProvider())
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // A Hub hands each message to the clients in its room. It is safe for
@@ -32,6 +33,7 @@ type Hub struct {
 	config     Config
 	log        *slog.Logger
 	metrics    metrics
+	tracer     trace.Tracer
 	protection *http.CrossOriginProtection
 	drain      chan struct{}
 	record     record
@@ -75,7 +77,7 @@ var (
 // New returns a hub that keeps its messages in memory: their ids are of no use
 // to another instance, nor after a restart, and are told apart by their epoch.
 // It fails with what [Config.Validate] says of the origins.
-func New(config Config, log *slog.Logger, registry prometheus.Registerer) (*Hub, error) {
+func New(config Config, log *slog.Logger, registry prometheus.Registerer, tracing trace.TracerProvider) (*Hub, error) {
 	protection, err := config.protection()
 	if err != nil {
 		return nil, err
@@ -84,6 +86,7 @@ func New(config Config, log *slog.Logger, registry prometheus.Registerer) (*Hub,
 		config:     config,
 		log:        log,
 		metrics:    newMetrics(registry),
+		tracer:     tracing.Tracer("websocket"),
 		protection: protection,
 		drain:      make(chan struct{}),
 		replays:    make(chan struct{}, config.MaxReplays),

@@ -23,6 +23,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
 	"example.com/everything/internal/httpapi"
@@ -55,7 +60,7 @@ func newHub(t testing.TB, config Config) *Hub {
 	if err := config.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	h, err := New(config, slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry())
+	h, err := New(config, slog.New(slog.NewTextHandler(t.Output(), nil)), prometheus.NewRegistry(), noop.NewTracerProvider())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,6 +287,55 @@ func TestRefusedMessages(t *testing.T) {
 	for result, want := range map[string]float64{receivedAccepted: 1, receivedRefused: 4, receivedFailed: 1} {
 		if got := testutil.ToFloat64(h.metrics.received.WithLabelValues(result)); got != want {
 			t.Errorf("%s: counted %v, want %v", result, got, want)
+		}
+	}
+}
+
+// Each message that a client sends is a trace of its own, which leads to the socket's.
+func TestMessagesAreTraced(t *testing.T) {
+	t.Parallel()
+	h := newHub(t, testConfig())
+	spans := tracetest.NewSpanRecorder()
+	h.tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("websocket")
+	socket := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
+	var handed trace.SpanContext
+	srv := httptest.NewServer(httpapi.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		r = r.WithContext(trace.ContextWithSpanContext(r.Context(), socket))
+		return h.Serve(w, r, "a", func(ctx context.Context, data json.RawMessage) (string, error) {
+			handed = trace.SpanContextFromContext(ctx)
+			switch string(data) {
+			case "1":
+				return "", httpapi.NewProblem(http.StatusConflict, "Not now.")
+			case "2":
+				return "", errors.New("the disk is full")
+			}
+			return "", nil
+		})
+	}))
+	t.Cleanup(func() {
+		srv.Close()
+		if err := h.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	s := websockettest.Open(t, srv.URL, "")
+	for i, failed := range []bool{false, false, true} {
+		if err := s.Send("r", i); err != nil {
+			t.Fatal(err)
+		}
+		next(t, s) // it was handed over
+		waittest.Until(t, func() error {
+			if got := len(spans.Ended()); got != i+1 {
+				return fmt.Errorf("%d spans after %d messages", got, i+1)
+			}
+			return nil
+		})
+		span := spans.Ended()[i]
+		if span.Name() != "websocket.receive" || span.Parent().IsValid() || !span.SpanContext().Equal(handed) || (span.Status().Code == codes.Error) != failed {
+			t.Errorf("message %d: the span %s of %v, %v", i, span.Name(), span.Parent(), span.Status())
+		}
+		if links := span.Links(); len(links) != 1 || !links[0].SpanContext.Equal(socket) {
+			t.Errorf("message %d: links %v", i, links)
 		}
 	}
 }

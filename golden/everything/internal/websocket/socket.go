@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 
 	"example.com/everything/internal/httpapi"
@@ -298,7 +300,11 @@ func (s *socket) answer(ctx context.Context, data []byte) {
 	}
 }
 
+// hand hands a message to the receiver, in a trace of its own: that of the socket
+// may last for days.
 func (s *socket) hand(ctx context.Context, in incoming) (note, string) {
+	ctx, span := s.hub.tracer.Start(ctx, "websocket.receive", trace.WithNewRoot(), trace.WithLinks(trace.LinkFromContext(ctx)))
+	defer span.End()
 	id, err := s.receive(ctx, in.Data)
 	var problem *httpapi.Problem
 	switch {
@@ -307,6 +313,8 @@ func (s *socket) hand(ctx context.Context, in incoming) (note, string) {
 	case errors.As(err, &problem) && problem.Status < http.StatusInternalServerError:
 		return note{Type: typeError, Ref: in.Ref, Status: problem.Status, Detail: problem.Error()}, receivedRefused
 	}
+	span.RecordError(err)
+	span.SetStatus(codes.Error, err.Error())
 	if ctx.Err() == nil {
 		s.hub.log.WarnContext(ctx, "socket: a message may not have been taken", "error", err)
 	}

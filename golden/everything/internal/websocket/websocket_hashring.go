@@ -135,7 +135,8 @@ func (r *Rooms) put(s roomState, now time.Time) *Room {
 
 func (r *Rooms) newHub(s roomState) *Hub {
 	h := &Hub{
-		config: r.hub.config, log: r.hub.log, metrics: r.hub.metrics, protection: r.hub.protection, pool: r.hub.pool,
+		config: r.hub.config, log: r.hub.log, metrics: r.hub.metrics, tracer: r.hub.tracer,
+		protection: r.hub.protection, pool: r.hub.pool,
 		drain:   make(chan struct{}),
 		replays: make(chan struct{}, r.hub.config.MaxReplays),
 		epoch:   s.Epoch,

@@ -12,6 +12,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"example.com/everything/internal/httpapi"
 	"example.com/everything/internal/waittest"
@@ -265,10 +267,13 @@ func TestDrainEndsTheWaitForATurn(t *testing.T) {
 	wantCode(t, reads, websocket.StatusServiceRestart)
 }
 
-// A long replay is one of several turns, each of which goes on where the last ended.
+// A long replay is one of several turns, each of which goes on where the last ended,
+// and is a span.
 func TestATurnIsBounded(t *testing.T) {
 	t.Parallel()
 	log, h, url := shareGate(t, 1)
+	spans := tracetest.NewSpanRecorder()
+	h.tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("websocket")
 	log.open()
 	s := websockettest.Open(t, url+"a", "one-1")
 	for seq := 2; ; seq++ {
@@ -285,6 +290,9 @@ func TestATurnIsBounded(t *testing.T) {
 	for i, err := range log.errs[:2] {
 		if !errors.Is(err, errTurn) || log.afters[i+1] <= log.afters[i] {
 			t.Errorf("turn %d ended with %v, and the next began at %d", i, err, log.afters[i+1])
+		}
+		if span := spans.Ended()[i]; span.Name() != "websocket.replay" {
+			t.Errorf("turn %d is the span %s", i, span.Name())
 		}
 	}
 }

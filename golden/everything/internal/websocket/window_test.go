@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace/noop"
 	"pgregory.net/rapid"
 )
 
@@ -37,7 +38,7 @@ func TestNothingIsLostOrRepeatedInsideTheWindow(t *testing.T) {
 		config := testConfig()
 		config.WindowMessages = rapid.IntRange(1, 20).Draw(t, "window")
 		config.QueueMessages = rapid.IntRange(1, 5).Draw(t, "queue")
-		h, err := New(config, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		h, err := New(config, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), noop.NewTracerProvider())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -110,6 +110,8 @@ const replayTurn = time.Second
 // turn back. It says why the socket ended meanwhile, if it did.
 func (s *socket) readRecord(ctx context.Context, floor uint64) (ended string, err error) {
 	defer func() { <-s.hub.replays }()
+	ctx, span := s.hub.tracer.Start(ctx, "websocket.replay")
+	defer span.End()
 	begin := time.Now()
 	err = s.hub.record.read(ctx, s.client.room, s.client.at.seq, floor, func(f *frame) error {
 		if ended = s.interrupted(); ended == "" {

@@ -199,6 +199,8 @@ const replayTurn = time.Second
 // turn back. It says why the stream ended meanwhile, if it did.
 func (s *stream) readRecord(ctx context.Context, floor uint64) (ended string, err error) {
 	defer func() { <-s.hub.replays }()
+	ctx, span := s.hub.tracer.Start(ctx, "sse.replay")
+	defer span.End()
 	begin := time.Now()
 	topics := slices.Sorted(maps.Keys(s.client.topics))
 	err = s.hub.record.read(ctx, topics, s.client.at.seq, floor, func(f *frame) error {
