@@ -244,7 +244,7 @@ func (s *Server) startProcess() {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	s.process = exec.Command(os.Args[0]) //nolint:gosec // it is this very test binary
+	s.process = exec.Command(os.Args[0]) //nolint:gosec,noctx // this very test binary; Kill ends it
 	s.process.Env = append(os.Environ(), configVariable+"="+file)
 	s.process.Stderr = s.t.Output()
 	if _, err := s.process.StdinPipe(); err != nil { // ends with this process
