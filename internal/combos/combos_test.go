@@ -96,13 +96,15 @@ func TestSampleBuildsWithGo(t *testing.T) {
 	}
 }
 
-// One selection of the sample runs its tests, on the engines that are there.
+// One selection of the sample runs its tests, on the engines that are there: of those
+// drawn the smallest, since the largest of all has its tests in golden.
 func TestSamplePassesItsTests(t *testing.T) {
 	t.Parallel()
 	c := loadCatalog(t)
 	all := everySelection(t, space{c})
-	picked := sample(t, len(all))
-	for _, i := range picked[2:min(2+tested, len(picked))] {
+	picked := sample(t, len(all))[2:]
+	slices.SortStableFunc(picked, func(i, j int) int { return len(all[i].Patterns) - len(all[j].Patterns) })
+	for _, i := range picked[:min(tested, len(picked))] {
 		t.Run(strings.ReplaceAll(describe(all[i]), " ", ""), func(t *testing.T) {
 			runGo(t, c, all[i], test)
 		})
@@ -163,7 +165,7 @@ var (
 	link = []string{"build", "-mod=readonly", "-ldflags=-s -w", "./..."}
 	vet  = []string{"vet", "-mod=readonly", "./..."}
 	// Temporal's own server takes minutes to build: its tests are for make temporal.
-	test = []string{"test", "-mod=readonly", "-race", "-skip", "^TestTemporalServer", "./..."}
+	test = []string{"test", "-mod=readonly", "-vet=off", "-race", "-skip", "^TestTemporalServer", "./..."}
 )
 
 // firstFailure returns the first selection that fails, made as small as can be.

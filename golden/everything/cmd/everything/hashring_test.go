@@ -181,6 +181,7 @@ func TestHashringLeavesBeforeOthersStop(t *testing.T) {
 	first := startProcess(t, firstEnv)
 	hashringMembers(t, first.URL, 1)
 	stopping, release := make(chan struct{}), make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
 	second := startRun(t, env, func(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
 		app := newApp()
 		stuck := part{"stuck", func(*settings) start {
@@ -191,6 +192,7 @@ func TestHashringLeavesBeforeOthersStop(t *testing.T) {
 		}}
 		return app.run(ctx, getenv, append(app.parts(), stuck), stdout, stderr)
 	})
+	t.Cleanup(free)
 	hashringMembers(t, first.URL, 2)
 	hashringMembers(t, second.URL, 2)
 	owners := make(map[string]int)
@@ -211,7 +213,7 @@ func TestHashringLeavesBeforeOthersStop(t *testing.T) {
 		mustEqual(t, "edits of a document", edits, 2)
 		mustEqual(t, "its owner", owner, "first")
 	}
-	close(release)
+	free()
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
