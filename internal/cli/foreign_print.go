@@ -85,14 +85,34 @@ func (d *foreignDraft) workspace(o *addOptions) error {
 	if err != nil {
 		return err
 	}
-	for at := abs; ; at = filepath.Dir(at) {
-		file := filepath.Join(at, "go.work")
-		data, err := os.ReadFile(file) //nolint:gosec // as the go command does
-		if err == nil {
-			return d.inWorkspace(file, data, abs)
+	file := workFile(abs)
+	if file == "" {
+		return nil
+	}
+	data, err := os.ReadFile(file) //nolint:gosec // as the go command does
+	if err != nil {
+		return fmt.Errorf("GOWORK: %w (as the go command would say)", err)
+	}
+	return d.inWorkspace(file, data, abs)
+}
+
+// workFile is the workspace's file for a folder, as the go command finds it: what the
+// environment names, or the nearest in the folder or above. It is "" where there is none.
+func workFile(dir string) string {
+	switch file := os.Getenv("GOWORK"); file {
+	case "off":
+		return ""
+	case "", "auto":
+	default:
+		return file
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		file := filepath.Join(dir, "go.work")
+		if info, err := os.Stat(file); err == nil && !info.IsDir() {
+			return file
 		}
-		if filepath.Dir(at) == at {
-			return nil
+		if filepath.Dir(dir) == dir {
+			return ""
 		}
 	}
 }
