@@ -84,7 +84,7 @@ func (a *app) doubt(ctx context.Context, root string, p plan.Plan, merged []stri
 // not waited for long. What it has compiled until then it need not the next time.
 const (
 	typesSaid  = 2 * time.Second
-	typesLimit = 30 * time.Second
+	typesLimit = 3 * time.Minute
 )
 
 func (a *app) typeCheck(ctx context.Context, root string, dirs []string, after map[string]*tree.File) ([]typecheck.Problem, error) {
