@@ -82,13 +82,7 @@ func (d *draft) owners() (tree.Tree, error) {
 			return last, err
 		}
 	}
-	gone := make(map[string]bool) // import paths
-	dirs := packages(d.next)
-	for dir := range packages(last) {
-		if !dirs[dir] {
-			gone[module+"/"+dir] = true
-		}
-	}
+	gone := gonePackages(last, d.next, module)
 	less := slices.DeleteFunc(slices.Collect(maps.Keys(was)), func(m string) bool { _, ok := next[m]; return ok })
 	edited := !slices.Equal(said(d.work[goMod].Data), said(last[goMod].Data))
 	direct, err := gomod.Direct(last[goMod].Data)
@@ -185,6 +179,18 @@ func packages(files tree.Tree) map[string]bool {
 		}
 	}
 	return dirs
+}
+
+// gonePackages are the import paths of the packages of which next has none.
+func gonePackages(last, next tree.Tree, module string) map[string]bool {
+	gone := make(map[string]bool)
+	dirs := packages(next)
+	for dir := range packages(last) {
+		if !dirs[dir] {
+			gone[module+"/"+dir] = true
+		}
+	}
+	return gone
 }
 
 // importable reports whether a file belongs to what others import of its package.
