@@ -46,6 +46,10 @@ func services(c *catalog.Catalog) []service {
 	}
 }
 
+// module is the path of all of them: what they have in common is compiled once, and
+// tested once where nothing in it is another's.
+const module = "example.com/orders"
+
 type service struct {
 	name     string
 	patterns []string
@@ -67,7 +71,7 @@ func renderService(t testing.TB, c *catalog.Catalog, s service) tree.Tree {
 	if err != nil {
 		t.Fatal(err)
 	}
-	selection.Name, selection.Module = s.name, "example.com/"+s.name
+	selection.Name, selection.Module = s.name, module
 	out, err := render.Render(c, selection)
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,7 @@ func TestAddAPatternInAnAfternoon(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.Name, s.Module = "orders", "acme.example/orders"
+			s.Name, s.Module = "orders", "example.com/orders"
 			dir := runGo(t, c, s, tidy, vet, []string{"test", "./cmd/...", "./internal/greeting/..."})
 			join := filepath.Join(dir, "cmd", "orders", "greeting_database.go")
 			if _, err := os.Stat(join); (err == nil) != (name == "joined") {
@@ -44,7 +44,7 @@ func TestAddAPatternInAnAfternoon(t *testing.T) {
 			}
 		})
 	}
-	out, err := render.Render(c, catalog.Selection{Name: "orders", Module: "acme.example/orders"})
+	out, err := render.Render(c, catalog.Selection{Name: "orders", Module: "example.com/orders"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ const whole = 8
 // The service that is made of each selection.
 const (
 	serviceName   = "orders"
-	serviceModule = "acme.example/orders"
+	serviceModule = "example.com/orders"
 )
 
 // A space is all selections that a user can make of a catalog.
