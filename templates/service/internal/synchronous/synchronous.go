@@ -70,6 +70,16 @@ func New(config Config, registry prometheus.Registerer, tracing trace.TracerProv
 	return g
 }
 
+// Expect lets the counters of these works begin at 0: a rate does not see the first of
+// what is not there before it.
+func (g *Gate) Expect(names ...string) {
+	for _, name := range names {
+		for _, result := range results {
+			g.metrics.work.WithLabelValues(name, result)
+		}
+	}
+}
+
 // Do runs work for the caller that ctx belongs to, unless as much runs as may: then
 // it returns [ErrFull] at once. The context that work is given ends when the
 // caller's does, and when its time is up, for which Do returns [ErrTimeout]. Both
