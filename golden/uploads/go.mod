@@ -1,4 +1,4 @@
-module example.com/uploads
+module example.com/orders
 
 go 1.26.0
 

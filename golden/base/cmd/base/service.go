@@ -6,10 +6,10 @@ import (
 	"io"
 	"net/http"
 
-	"example.com/base/internal/lifecycle"
-	"example.com/base/internal/server"
-	"example.com/base/internal/setting"
-	"example.com/base/internal/telemetry"
+	"example.com/orders/internal/lifecycle"
+	"example.com/orders/internal/server"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/telemetry"
 )
 
 // newApp returns an app with no part set up.

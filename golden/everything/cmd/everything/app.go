@@ -1,21 +1,21 @@
 package main
 
 import (
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/dlq"
-	"example.com/everything/internal/eventsourcing"
-	"example.com/everything/internal/hashring"
-	"example.com/everything/internal/jobstatus"
-	"example.com/everything/internal/polling"
-	"example.com/everything/internal/progress"
-	"example.com/everything/internal/pubsub"
-	"example.com/everything/internal/retries"
-	"example.com/everything/internal/sse"
-	"example.com/everything/internal/synchronous"
-	"example.com/everything/internal/upload"
-	"example.com/everything/internal/websocket"
-	"example.com/everything/internal/workers"
-	"example.com/everything/internal/workflow"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/dlq"
+	"example.com/orders/internal/eventsourcing"
+	"example.com/orders/internal/hashring"
+	"example.com/orders/internal/jobstatus"
+	"example.com/orders/internal/polling"
+	"example.com/orders/internal/progress"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/retries"
+	"example.com/orders/internal/sse"
+	"example.com/orders/internal/synchronous"
+	"example.com/orders/internal/upload"
+	"example.com/orders/internal/websocket"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workflow"
 )
 
 // name is the service's name in its traces and messages.

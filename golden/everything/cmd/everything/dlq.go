@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"example.com/everything/internal/dlq"
+	"example.com/orders/internal/dlq"
 )
 
 // setupDLQ makes the jobs that failed for good dead letters, which operators can

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"example.com/everything/internal/dlq"
-	"example.com/everything/internal/pubsub"
+	"example.com/orders/internal/dlq"
+	"example.com/orders/internal/pubsub"
 )
 
 // setupDLQPubsub makes dead letters of the messages that a group of consumers

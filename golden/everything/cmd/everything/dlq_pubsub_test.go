@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"testing"
 
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 // The service is killed again and again while payments come in that can't be

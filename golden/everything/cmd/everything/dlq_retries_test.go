@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"testing"
 
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 // An error that can't heal goes straight to the dead letters, with no attempt

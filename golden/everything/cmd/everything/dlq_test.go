@@ -14,9 +14,9 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/waittest"
-	"example.com/everything/internal/workers"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/workers"
 )
 
 // A parcel is a job of these tests. The heavy ones are poison, until the scale

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"example.com/everything/internal/eventsourcing"
-	"example.com/everything/internal/eventsourcing/accounts"
-	"example.com/everything/internal/httpapi"
+	"example.com/orders/internal/eventsourcing"
+	"example.com/orders/internal/eventsourcing/accounts"
+	"example.com/orders/internal/httpapi"
 )
 
 // setupEventsourcing opens the log of events, and an example that lives by it:

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"example.com/everything/internal/eventsourcing"
-	"example.com/everything/internal/pubsub"
+	"example.com/orders/internal/eventsourcing"
+	"example.com/orders/internal/pubsub"
 )
 
 // setupEventsourcingPubsub publishes every event, in order, on the topic

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/everything/internal/pubsub/pubsubtest"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/pubsub/pubsubtest"
+	"example.com/orders/internal/waittest"
 )
 
 // eventsourcingTopic waits until all events of a stream are on the bus, and fails the

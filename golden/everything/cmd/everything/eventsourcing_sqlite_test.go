@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // eventsourcingExec runs a statement in the database of a service.

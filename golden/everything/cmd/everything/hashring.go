@@ -6,12 +6,12 @@ import (
 	"net/http"
 	"regexp"
 
-	"example.com/everything/internal/hashring"
-	"example.com/everything/internal/hashring/documents"
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/lifecycle"
-	"example.com/everything/internal/server"
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/hashring"
+	"example.com/orders/internal/hashring/documents"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/lifecycle"
+	"example.com/orders/internal/server"
+	"example.com/orders/internal/setting"
 )
 
 // setupHashring takes this instance's place on the ring, and mounts an example

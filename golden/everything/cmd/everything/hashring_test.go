@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"example.com/everything/internal/hashring"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/hashring"
+	"example.com/orders/internal/waittest"
 )
 
 // hashringEnv is that of members which join the one that listens at the first

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 // A process that was frozen while others took its documents over wakes up with old

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/jobstatus"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/jobstatus"
 )
 
 // setupJobstatus shows callers their jobs.

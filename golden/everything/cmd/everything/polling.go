@@ -6,11 +6,11 @@ import (
 	"net/http"
 	"regexp"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/polling"
-	"example.com/everything/internal/polling/scores"
-	"example.com/everything/internal/server"
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/polling"
+	"example.com/orders/internal/polling/scores"
+	"example.com/orders/internal/server"
+	"example.com/orders/internal/setting"
 )
 
 // maxMatches bounds what the example keeps in memory.

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"strconv"
 
-	"example.com/everything/internal/polling"
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/polling"
+	"example.com/orders/internal/setting"
 )
 
 // setupPollingJobstatus has GET /jobs/{id} answer with 304 where the caller knows

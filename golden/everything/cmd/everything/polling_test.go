@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 func pollingPut(t testing.TB, url string, home int) {

@@ -7,11 +7,11 @@ import (
 	"net/http"
 	"time"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/lifecycle"
-	"example.com/everything/internal/progress"
-	"example.com/everything/internal/progress/imports"
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/lifecycle"
+	"example.com/orders/internal/progress"
+	"example.com/orders/internal/progress/imports"
+	"example.com/orders/internal/setting"
 )
 
 // setupProgress has jobs report how far they have come, shows it to callers, and

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/everything/internal/browsertest"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/browsertest"
+	"example.com/orders/internal/waittest"
 )
 
 type progressAnswer struct {
@@ -165,6 +165,6 @@ func TestProgressInTheBrowser(t *testing.T) {
 }
 
 func TestProgressContradictions(t *testing.T) {
-	refuseTogether(t, map[string]string{"PROGRESS_WRITE_TIMEOUT": "21s"}, "PROGRESS_WRITE_TIMEOUT=21s: must not be more than SHUTDOWN_TIMEOUT=20s")
+	refuseTogether(t, map[string]string{"PROGRESS_WRITE_TIMEOUT": "26s"}, "PROGRESS_WRITE_TIMEOUT=26s: must not be more than SHUTDOWN_TIMEOUT=25s")
 	refuseTogether(t, map[string]string{"PROGRESS_WRITE_TIMEOUT": "20s"}, "")
 }

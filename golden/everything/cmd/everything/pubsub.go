@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"time"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/pubsub"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/pubsub"
 )
 
 // setupPubsub opens the bus, and mounts an example that uses it: topics of JSON

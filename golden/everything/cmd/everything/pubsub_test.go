@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/everything/internal/pubsub/pubsubtest"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/pubsub/pubsubtest"
+	"example.com/orders/internal/waittest"
 )
 
 func pubsubTestEnv(t testing.TB) map[string]string {

@@ -11,9 +11,9 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/propagation"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/retries"
-	"example.com/everything/internal/workers"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/retries"
+	"example.com/orders/internal/workers"
 )
 
 // setupRetries has all jobs judged and retried by one policy, and mounts an

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 // A hookReceiver takes webhooks, and answers those to /good with 200, those to

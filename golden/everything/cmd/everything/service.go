@@ -6,10 +6,10 @@ import (
 	"io"
 	"net/http"
 
-	"example.com/everything/internal/lifecycle"
-	"example.com/everything/internal/server"
-	"example.com/everything/internal/setting"
-	"example.com/everything/internal/telemetry"
+	"example.com/orders/internal/lifecycle"
+	"example.com/orders/internal/server"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/telemetry"
 )
 
 // newApp returns an app with no part set up.

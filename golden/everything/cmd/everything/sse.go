@@ -11,10 +11,10 @@ import (
 	"regexp"
 	"time"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/server"
-	"example.com/everything/internal/setting"
-	"example.com/everything/internal/sse"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/server"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/sse"
 )
 
 // setupSSE builds the hub for event streams, and an example that uses it: the

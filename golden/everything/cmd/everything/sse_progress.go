@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"strings"
 
-	"example.com/everything/internal/progress"
-	"example.com/everything/internal/sse"
+	"example.com/orders/internal/progress"
+	"example.com/orders/internal/sse"
 )
 
 // setupSSEProgress streams what jobs report to those who accept event streams, at

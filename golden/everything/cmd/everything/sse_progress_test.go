@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"testing"
 
-	"example.com/everything/internal/sse/ssetest"
+	"example.com/orders/internal/sse/ssetest"
 )
 
 // sseProgressWant reads a job's events up to the last word of its attempt. None

@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 
-	"example.com/everything/internal/pubsub"
-	"example.com/everything/internal/setting"
-	"example.com/everything/internal/sse"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/sse"
 )
 
 // setupSSEPubsub puts the event streams on top of pub/sub: each event is a

@@ -3,8 +3,8 @@ package main
 import (
 	"testing"
 
-	"example.com/everything/internal/pubsub/pubsubtest"
-	"example.com/everything/internal/sse/ssetest"
+	"example.com/orders/internal/pubsub/pubsubtest"
+	"example.com/orders/internal/sse/ssetest"
 )
 
 // Two instances share a database and a bus. Whichever works a job, clients of both

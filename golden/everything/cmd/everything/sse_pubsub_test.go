@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"testing"
 
-	"example.com/everything/internal/pubsub/pubsubtest"
-	"example.com/everything/internal/sse/ssetest"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/pubsub/pubsubtest"
+	"example.com/orders/internal/sse/ssetest"
+	"example.com/orders/internal/waittest"
 )
 
 // twoInstances starts the service twice on one NATS server.

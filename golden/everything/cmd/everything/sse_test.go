@@ -21,10 +21,10 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/browsertest"
-	"example.com/everything/internal/enginetest"
-	"example.com/everything/internal/sse/ssetest"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/browsertest"
+	"example.com/orders/internal/enginetest"
+	"example.com/orders/internal/sse/ssetest"
+	"example.com/orders/internal/waittest"
 )
 
 func sseSetStatus(t testing.TB, url, order, status string) {

@@ -8,11 +8,11 @@ import (
 	"regexp"
 	"strconv"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/server"
-	"example.com/everything/internal/setting"
-	"example.com/everything/internal/synchronous"
-	"example.com/everything/internal/synchronous/shipping"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/server"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/synchronous"
+	"example.com/orders/internal/synchronous/shipping"
 )
 
 // setupSynchronous builds the gate for work that callers wait for, and an example
@@ -26,10 +26,14 @@ func (a *App) setupSynchronous(s *settings) start {
 		"or work is cut off when the service stops"))
 	return func(context.Context) error {
 		a.synchronous = synchronous.New(config, a.metrics, a.tracing)
+		a.synchronous.Expect(shippingQuote)
 		a.mux.Handle("GET /shipping/quote", httpapi.Handler(a.getShippingQuote))
 		return nil
 	}
 }
+
+// shippingQuote is what metrics call the example's work.
+const shippingQuote = "quote"
 
 var shippingZone = regexp.MustCompile(`^[a-z]{1,32}$`)
 
@@ -44,7 +48,7 @@ func (a *App) getShippingQuote(w http.ResponseWriter, r *http.Request) error {
 		return httpapi.NewProblem(http.StatusBadRequest, "grams: must be a whole number of 1 or more.")
 	}
 	var quote shipping.Quote
-	err = a.synchronous.Do(r.Context(), "quote", func(ctx context.Context) (err error) {
+	err = a.synchronous.Do(r.Context(), shippingQuote, func(ctx context.Context) (err error) {
 		quote, err = shipping.Find(ctx, a.database, zone, grams)
 		return err
 	})

@@ -27,7 +27,7 @@ func TestSynchronousQuotes(t *testing.T) {
 		mustEqual(t, query+": "+body, status, want)
 	}
 	_, metrics := get(t, s.URL+"/metrics")
-	for _, line := range []string{`synchronous_work_total{result="ok",work="quote"} 1`, "synchronous_in_flight 0", "synchronous_limit 64"} {
+	for _, line := range []string{`synchronous_work_total{result="ok",work="quote"} 1`, `synchronous_work_total{result="full",work="quote"} 0`, "synchronous_in_flight 0", "synchronous_limit 64"} {
 		if err := contains(metrics, line+"\n"); err != nil {
 			t.Error(err)
 		}

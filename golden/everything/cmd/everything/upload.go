@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 
-	"example.com/everything/internal/upload"
-	"example.com/everything/internal/upload/devs3"
+	"example.com/orders/internal/upload"
+	"example.com/orders/internal/upload/devs3"
 )
 
 // setupUpload takes files straight to an S3 storage. Where none is configured,

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"testing"
 
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 // An upload is looked at by a job, also where the service is killed in between.

@@ -12,10 +12,10 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/lifecycle"
-	"example.com/everything/internal/setting"
-	"example.com/everything/internal/websocket"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/lifecycle"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/websocket"
 )
 
 // setupWebSocket builds the hub for sockets, and an example that uses it: chat

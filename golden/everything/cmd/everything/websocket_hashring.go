@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"unicode/utf8"
 
-	"example.com/everything/internal/hashring"
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/websocket"
+	"example.com/orders/internal/hashring"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/websocket"
 )
 
 // setupWebSocketHashring mounts sticky rooms: each is on the instance that owns it

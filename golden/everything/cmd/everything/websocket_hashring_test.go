@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/browsertest"
-	"example.com/everything/internal/waittest"
-	"example.com/everything/internal/websocket/websockettest"
+	"example.com/orders/internal/browsertest"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/websocket/websockettest"
 )
 
 // stickySay says something in a sticky room, and returns who has that.

@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"strings"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/progress"
-	"example.com/everything/internal/websocket"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/progress"
+	"example.com/orders/internal/websocket"
 )
 
 // setupWebSocketProgress sends what jobs report to those who ask for a socket, at

@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 
-	"example.com/everything/internal/pubsub"
-	"example.com/everything/internal/setting"
-	"example.com/everything/internal/websocket"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/websocket"
 )
 
 // setupWebSocketPubsub puts the rooms on top of pub/sub: what is said in a room

@@ -3,8 +3,8 @@ package main
 import (
 	"testing"
 
-	"example.com/everything/internal/pubsub/pubsubtest"
-	"example.com/everything/internal/websocket/websockettest"
+	"example.com/orders/internal/pubsub/pubsubtest"
+	"example.com/orders/internal/websocket/websockettest"
 )
 
 // Rooms on pub/sub and sticky rooms of the same names have nothing to do with each

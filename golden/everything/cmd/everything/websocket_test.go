@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/browsertest"
-	"example.com/everything/internal/enginetest"
-	"example.com/everything/internal/waittest"
-	"example.com/everything/internal/websocket/websockettest"
+	"example.com/orders/internal/browsertest"
+	"example.com/orders/internal/enginetest"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/websocket/websockettest"
 )
 
 func websocketSay(t testing.TB, url, room, text string) {
@@ -367,6 +367,6 @@ func websocketMetric(t testing.TB, url, name string) float64 {
 }
 
 func TestWebSocketContradictions(t *testing.T) {
-	refuseTogether(t, map[string]string{"WEBSOCKET_CLOSE_TIMEOUT": "21s"}, "WEBSOCKET_CLOSE_TIMEOUT=21s: must not be more than SHUTDOWN_TIMEOUT=20s")
+	refuseTogether(t, map[string]string{"WEBSOCKET_CLOSE_TIMEOUT": "26s"}, "WEBSOCKET_CLOSE_TIMEOUT=26s: must not be more than SHUTDOWN_TIMEOUT=25s")
 	refuseTogether(t, map[string]string{"WEBSOCKET_CLOSE_TIMEOUT": "20s"}, "")
 }

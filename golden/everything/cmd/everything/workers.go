@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net/http"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/lifecycle"
-	"example.com/everything/internal/setting"
-	"example.com/everything/internal/workers"
-	"example.com/everything/internal/workers/orders"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/lifecycle"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/orders"
 )
 
 // setupWorkers builds the pool that works jobs. It starts when all parts have

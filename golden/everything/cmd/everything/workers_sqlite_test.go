@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // A database that another process holds: callers are told to come again, and

@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 
-	"example.com/everything/internal/lifecycle"
-	"example.com/everything/internal/setting"
-	"example.com/everything/internal/workflow"
+	"example.com/orders/internal/lifecycle"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/workflow"
 )
 
 // setupWorkflow fulfils orders, as an example of work of many steps, by the

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 type workflowAnswer struct {

@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	_ "modernc.org/sqlite" // the driver
 
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // Config says where the SQLite database is.

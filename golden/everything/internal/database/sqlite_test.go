@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // instances is how many migrate at once. SQLite serves one service.

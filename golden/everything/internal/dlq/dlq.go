@@ -20,7 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // Config holds how long dead letters are kept and how fast they come back.

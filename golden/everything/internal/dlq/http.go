@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"example.com/everything/internal/httpapi"
+	"example.com/orders/internal/httpapi"
 )
 
 // Mount mounts the operators' routes on mux. They show payloads and stacks, and

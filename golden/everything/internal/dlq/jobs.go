@@ -10,7 +10,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // Jobs is the source of the jobs that failed for good. They are not moved

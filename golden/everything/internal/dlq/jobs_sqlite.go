@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 const lockJobSQL = `SELECT state FROM river_job WHERE id = ?`

@@ -18,9 +18,9 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"example.com/everything/internal/waittest"
-	"example.com/everything/internal/workers"
-	"example.com/everything/internal/workers/workerstest"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 // An order is a job of the tests: it fails while its product is not known.

@@ -13,9 +13,9 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/pubsub"
-	"example.com/everything/internal/workers"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/workers"
 )
 
 // Streams is the source of the messages that groups of stream consumers could

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"example.com/everything/internal/pubsub"
+	"example.com/orders/internal/pubsub"
 )
 
 // A Handler works on a message for a group of consumers. It may be called again

@@ -8,7 +8,7 @@ import (
 	"math"
 	"time"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // letterTable is the table dead_letters.

@@ -20,12 +20,12 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/pubsub"
-	"example.com/everything/internal/pubsub/pubsubtest"
-	"example.com/everything/internal/waittest"
-	"example.com/everything/internal/workers"
-	"example.com/everything/internal/workers/workerstest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/pubsub/pubsubtest"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 // A till is a group of consumers of the tests: it takes what is in order.

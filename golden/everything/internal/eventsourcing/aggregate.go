@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // An Aggregate is a kind of things of which each has a stream of events and, worked

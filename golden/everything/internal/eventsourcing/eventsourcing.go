@@ -21,8 +21,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/setting"
 )
 
 // Config says how events are followed.

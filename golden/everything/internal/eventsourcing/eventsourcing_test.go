@@ -18,10 +18,10 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/database/databasetest"
-	"example.com/everything/internal/eventsourcing"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/database/databasetest"
+	"example.com/orders/internal/eventsourcing"
+	"example.com/orders/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // A Projection follows all events, in their order, and makes something of each: a

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 const (

@@ -8,7 +8,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // SQLite has one writer at a time, so positions are in the order of commits and

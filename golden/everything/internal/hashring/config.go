@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // Config says where this member is found, and how long it is trusted.

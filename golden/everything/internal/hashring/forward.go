@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
-	"example.com/everything/internal/httpapi"
+	"example.com/orders/internal/httpapi"
 )
 
 // notOwnerHeader is in the answer of a member that was sent a request for a key

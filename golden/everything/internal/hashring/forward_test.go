@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
-	"example.com/everything/internal/httpapi"
+	"example.com/orders/internal/httpapi"
 )
 
 // Who is forwarded a request for what is not its own says so: nothing goes round.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"example.com/everything/internal/hashring/documents"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/hashring/documents"
+	"example.com/orders/internal/waittest"
 )
 
 // A member that the others have lost, and that does not know it, stops answering

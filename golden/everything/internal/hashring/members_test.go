@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 // A ring that a member can't join is not replaced by one of its own.

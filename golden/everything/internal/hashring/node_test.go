@@ -20,9 +20,9 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
 
-	"example.com/everything/internal/hashring/documents"
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/hashring/documents"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/waittest"
 )
 
 // The tests of this package run one after another: members that share the

@@ -17,7 +17,7 @@ import (
 	"sync"
 	"time"
 
-	"example.com/everything/internal/httpapi"
+	"example.com/orders/internal/httpapi"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"example.com/everything/internal/hashring"
+	"example.com/orders/internal/hashring"
 )
 
 const testKeys = 50_000

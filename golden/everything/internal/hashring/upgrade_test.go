@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 // echo answers with the key's owner, and then with each line that it gets, until

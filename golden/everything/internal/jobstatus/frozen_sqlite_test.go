@@ -3,7 +3,7 @@ package jobstatus_test
 import (
 	"context"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // freeze makes all others wait for the transaction: it has the only connection.

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"time"
 
-	"example.com/everything/internal/httpapi"
+	"example.com/orders/internal/httpapi"
 )
 
 const (

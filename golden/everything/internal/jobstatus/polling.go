@@ -9,8 +9,8 @@ import (
 
 	"github.com/riverqueue/river/rivertype"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/polling"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/polling"
 )
 
 // Polled returns the board's jobs as they are polled, by their ids. The pool's

@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // A job that has ended keeps its metadata, where the result is: it need not be

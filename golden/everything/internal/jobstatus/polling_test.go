@@ -13,12 +13,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/jobstatus"
-	"example.com/everything/internal/polling"
-	"example.com/everything/internal/waittest"
-	"example.com/everything/internal/workers/workerstest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/jobstatus"
+	"example.com/orders/internal/polling"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 // mustChange returns the job's version, which must be another one than those in

@@ -20,10 +20,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/polling"
-	"example.com/everything/internal/polling/scores"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/polling"
+	"example.com/orders/internal/polling/scores"
+	"example.com/orders/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"time"
 
-	"example.com/everything/internal/httpapi"
+	"example.com/orders/internal/httpapi"
 )
 
 // Serve answers GET and HEAD with the thing, its ETag, and when to ask again.

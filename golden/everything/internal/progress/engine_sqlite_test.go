@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // freeze makes all others wait for the transaction: it has the only connection.

@@ -22,9 +22,9 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/setting"
-	"example.com/everything/internal/workers"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/workers"
 )
 
 // Config says what progress may cost.

@@ -20,12 +20,12 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"go.uber.org/goleak"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/progress"
-	"example.com/everything/internal/waittest"
-	"example.com/everything/internal/workers"
-	"example.com/everything/internal/workers/workerstest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/progress"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

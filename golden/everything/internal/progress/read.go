@@ -16,7 +16,7 @@ import (
 
 	"github.com/riverqueue/river/rivertype"
 
-	"example.com/everything/internal/httpapi"
+	"example.com/orders/internal/httpapi"
 )
 
 var (

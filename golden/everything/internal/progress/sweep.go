@@ -7,7 +7,7 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"example.com/everything/internal/workers"
+	"example.com/orders/internal/workers"
 )
 
 // sweepArgs is the job that deletes the progress of jobs that are gone. Nobody

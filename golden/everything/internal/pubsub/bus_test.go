@@ -19,9 +19,9 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
-	"example.com/everything/internal/pubsub"
-	"example.com/everything/internal/pubsub/pubsubtest"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/pubsub/pubsubtest"
+	"example.com/orders/internal/waittest"
 )
 
 func TestMain(m *testing.M) {

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/pubsub"
-	"example.com/everything/internal/pubsub/pubsubtest"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/pubsub/pubsubtest"
+	"example.com/orders/internal/waittest"
 )
 
 // The server is killed and comes back while messages are published: each one

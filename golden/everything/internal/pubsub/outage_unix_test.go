@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/pubsub"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/waittest"
 )
 
 // The disk takes nothing more, and later does again: messages are refused

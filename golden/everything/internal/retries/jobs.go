@@ -120,9 +120,11 @@ func (r *Retries) giveUp(ctx context.Context, job *rivertype.JobRow, why string)
 
 // tooOld reports whether the job had its time, which begins with its first failure:
 // a job that was to run later, or waited long for a worker, has all of it. A job that
-// was given up before has been revived by hand since, and that counts for more.
+// was given up before, here or by the engine, which does so when a worker died in its
+// last attempt, has been revived by hand since, and that counts for more.
 func (p Policy) tooOld(job *rivertype.JobRow) bool {
-	return p.MaxAge > 0 && len(job.Errors) > 0 && time.Since(job.Errors[0].At) > p.MaxAge && gaveUp(job) == ""
+	revived := gaveUp(job) != "" || job.Attempt > p.MaxAttempts
+	return p.MaxAge > 0 && len(job.Errors) > 0 && time.Since(job.Errors[0].At) > p.MaxAge && !revived
 }
 
 // gaveUp returns why the job was given up when that last happened, or "".

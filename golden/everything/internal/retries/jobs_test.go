@@ -162,6 +162,12 @@ func TestSpentBudgetPutsOff(t *testing.T) {
 		if err := r.work(t.Context(), job, attempt); err == nil || errors.As(err, &snooze) || !last(job) || ran != 2 {
 			t.Errorf("too old: %v, last %t, ran %d times", err, last(job), ran)
 		}
+		// The engine gave this one up when its worker died in the last attempt.
+		revived := row(config.MaxAttempts + 1)
+		revived.MaxAttempts = revived.Attempt
+		if err := r.work(t.Context(), revived, attempt); !errors.As(err, &snooze) || ran != 2 {
+			t.Errorf("too old, and revived since: %v, want it put off", err)
+		}
 	})
 }
 

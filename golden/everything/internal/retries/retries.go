@@ -16,7 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // Config holds the caps and the budget of retries.

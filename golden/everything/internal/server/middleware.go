@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
-	"example.com/everything/internal/httpapi"
+	"example.com/orders/internal/httpapi"
 )
 
 // readyz tells callers the names of what is not ready, and the log the reasons.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // Config holds what one instance spends on its event streams.

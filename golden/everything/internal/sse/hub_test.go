@@ -25,9 +25,9 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/sse/ssetest"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/sse/ssetest"
+	"example.com/orders/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

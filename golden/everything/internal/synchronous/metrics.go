@@ -12,6 +12,8 @@ const (
 	resultPanic    = "panic"
 )
 
+var results = []string{resultOK, resultError, resultFull, resultTimeout, resultCanceled, resultPanic}
+
 type metrics struct {
 	work    *prometheus.CounterVec
 	seconds *prometheus.HistogramVec

@@ -17,8 +17,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/setting"
 )
 
 // Config says how much work is taken on.
@@ -68,6 +68,16 @@ func New(config Config, registry prometheus.Registerer, tracing trace.TracerProv
 	}
 	g.metrics = newMetrics(registry, func() float64 { return float64(len(g.slots)) }, config.MaxConcurrent)
 	return g
+}
+
+// Expect lets the counters of these works begin at 0: a rate does not see the first of
+// what is not there before it.
+func (g *Gate) Expect(names ...string) {
+	for _, name := range names {
+		for _, result := range results {
+			g.metrics.work.WithLabelValues(name, result)
+		}
+	}
 }
 
 // Do runs work for the caller that ctx belongs to, unless as much runs as may: then

@@ -16,8 +16,8 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/synchronous"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/synchronous"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

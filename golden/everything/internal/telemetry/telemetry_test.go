@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/telemetry"
+	"example.com/orders/internal/telemetry"
 )
 
 func TestSpansReachTheCollectorAndTheLog(t *testing.T) {

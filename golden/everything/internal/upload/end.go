@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // fail notes that the object is not what was declared, and returns what the upload

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // Complete is called when the client has sent everything: it has the storage put

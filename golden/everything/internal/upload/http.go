@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/httpapi"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/httpapi"
 )
 
 // retryAfter is when a client may come again after the storage did not answer.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/workers"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/workers"
 )
 
 // An Inspection is the example of what is done with a file once it is there: a

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 func insertInspection(ctx context.Context, tx database.Tx, id string, in Inspection) error {

@@ -10,9 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/waittest"
-	"example.com/everything/internal/workers"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/workers"
 )
 
 // setupInspection returns uploads that a running pool inspects.

@@ -25,9 +25,9 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"example.com/everything/internal/database/databasetest"
-	"example.com/everything/internal/upload/devs3"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/database/databasetest"
+	"example.com/orders/internal/upload/devs3"
+	"example.com/orders/internal/waittest"
 )
 
 // testStorage is the storage of all tests: the one that TEST_S3_ENDPOINT,

@@ -14,7 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 // A thousand clients come and break off in every way there is, while the room

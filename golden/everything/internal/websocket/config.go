@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // Config holds what one instance spends on its sockets.

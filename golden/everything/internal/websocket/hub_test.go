@@ -30,9 +30,9 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/waittest"
-	"example.com/everything/internal/websocket/websockettest"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/websocket/websockettest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // RoomsConfig holds what one instance spends on rooms that it has in memory.

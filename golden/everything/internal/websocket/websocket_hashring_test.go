@@ -13,9 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/waittest"
-	"example.com/everything/internal/websocket/websockettest"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/websocket/websockettest"
 )
 
 var testRooms = RoomsConfig{MaxRooms: 10, Messages: 100, Bytes: 1 << 20}

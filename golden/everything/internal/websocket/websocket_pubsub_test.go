@@ -15,9 +15,9 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/waittest"
-	"example.com/everything/internal/websocket/websockettest"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/websocket/websockettest"
 )
 
 // memoryLog is a log that a test can break.

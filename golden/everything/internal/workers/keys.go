@@ -7,7 +7,7 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // A keyRecord is what is remembered of the request that first bore a key.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 const (

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/workers"
-	"example.com/everything/internal/workers/workerstest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 func TestExpiredKeysAreForgotten(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 func driver(db *database.Pool) *riversqlite.Driver {

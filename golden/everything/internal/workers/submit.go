@@ -16,8 +16,8 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/httpapi"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/httpapi"
 )
 
 // A Request is what may be asked for over HTTP: the args of one kind of jobs as

@@ -13,10 +13,10 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/workers"
-	"example.com/everything/internal/workers/workerstest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 // A noteRequest asks for a note.

@@ -23,8 +23,8 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"go.opentelemetry.io/otel/trace"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/setting"
 )
 
 // Config holds the limits of the pool.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/workers/workerstest"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 // A database that does not answer holds the stop up for as long as the settings

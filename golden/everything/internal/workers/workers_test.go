@@ -12,10 +12,10 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"go.uber.org/goleak"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/database/databasetest"
-	"example.com/everything/internal/workers"
-	"example.com/everything/internal/workers/workerstest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/database/databasetest"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -5,7 +5,7 @@ import (
 	"math"
 	"time"
 
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // Attempts says how often a step is tried. The wait between two attempts begins

@@ -11,7 +11,7 @@ import (
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // EngineName is the engine that this service was made with.

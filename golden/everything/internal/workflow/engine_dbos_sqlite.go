@@ -9,8 +9,8 @@ import (
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 	_ "github.com/dbos-inc/dbos-transact-golang/dbos/driver/sqlite" // the engine's SQLite dialect
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/setting"
 )
 
 // EngineConfig is the engine's own part of the configuration.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 // useEngine runs the engine in this process until the test ends.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"example.com/everything/internal/httpapi"
+	"example.com/orders/internal/httpapi"
 )
 
 // retryAfter is when a caller may come again after the engine did not answer.

@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // A Step is the name of a step, the same in every engine.

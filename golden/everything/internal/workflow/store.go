@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // store reads what the steps have written. Times are milliseconds since 1970.

@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 func exec(ctx context.Context, tx database.Tx, statement string, args ...any) (int64, error) {

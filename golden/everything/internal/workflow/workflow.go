@@ -20,8 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/setting"
 )
 
 // Config holds what does not depend on the engine.

@@ -14,9 +14,9 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/database/databasetest"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/database/databasetest"
+	"example.com/orders/internal/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"example.com/jobs/internal/database"
-	"example.com/jobs/internal/jobstatus"
-	"example.com/jobs/internal/workers"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/jobstatus"
+	"example.com/orders/internal/workers"
 )
 
 // name is the service's name in its traces and messages.

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/migrations"
+	"example.com/orders/internal/database"
+	"example.com/orders/migrations"
 )
 
 // setupDatabase opens the database and brings its schema up to date.

@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"testing"
 
-	"example.com/jobs/internal/database/databasetest"
-	"example.com/jobs/internal/httpapi"
-	"example.com/jobs/internal/waittest"
+	"example.com/orders/internal/database/databasetest"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/waittest"
 )
 
 // A database that is gone, or frozen, is no fault of the service's: a route that

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 
-	"example.com/jobs/internal/httpapi"
-	"example.com/jobs/internal/jobstatus"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/jobstatus"
 )
 
 // setupJobstatus shows callers their jobs.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/jobs/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 type jobstatusAnswer struct {

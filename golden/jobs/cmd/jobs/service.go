@@ -6,10 +6,10 @@ import (
 	"io"
 	"net/http"
 
-	"example.com/jobs/internal/lifecycle"
-	"example.com/jobs/internal/server"
-	"example.com/jobs/internal/setting"
-	"example.com/jobs/internal/telemetry"
+	"example.com/orders/internal/lifecycle"
+	"example.com/orders/internal/server"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/telemetry"
 )
 
 // newApp returns an app with no part set up.

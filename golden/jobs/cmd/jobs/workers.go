@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net/http"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/internal/httpapi"
-	"example.com/jobs/internal/lifecycle"
-	"example.com/jobs/internal/setting"
-	"example.com/jobs/internal/workers"
-	"example.com/jobs/internal/workers/orders"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/lifecycle"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/orders"
 )
 
 // setupWorkers builds the pool that works jobs. It starts when all parts have

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"testing"
 
-	"example.com/jobs/internal/database/databasetest"
-	"example.com/jobs/internal/waittest"
+	"example.com/orders/internal/database/databasetest"
+	"example.com/orders/internal/waittest"
 )
 
 // Without its database the service says that it is not ready and tells callers

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/jobs/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 // workersSubmit posts a job and returns the answer and its body.
@@ -278,7 +278,7 @@ func BenchmarkWorkersJobs(b *testing.B) {
 }
 
 func TestWorkersContradictions(t *testing.T) {
-	refuseTogether(t, map[string]string{"WORKERS_DRAIN_TIMEOUT": "21s"}, "WORKERS_DRAIN_TIMEOUT=21s: must not be more than SHUTDOWN_TIMEOUT=20s")
+	refuseTogether(t, map[string]string{"WORKERS_DRAIN_TIMEOUT": "26s"}, "WORKERS_DRAIN_TIMEOUT=26s: must not be more than SHUTDOWN_TIMEOUT=25s")
 	refuseTogether(t, map[string]string{"WORKERS_DRAIN_TIMEOUT": "20s"}, "")
 	refuseTogether(t, map[string]string{"WORKERS_RESCUE_AFTER": "1m"}, "WORKERS_RESCUE_AFTER=1m0s: must be longer than WORKERS_JOB_TIMEOUT=1m0s")
 	refuseTogether(t, map[string]string{"WORKERS_REPORT_PAUSE": "-1ms"}, "WORKERS_REPORT_PAUSE=-1ms")

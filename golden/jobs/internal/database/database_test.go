@@ -11,8 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/internal/database/databasetest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/database/databasetest"
 )
 
 func up(statement string) *fstest.MapFile {

@@ -7,9 +7,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/internal/database/databasetest"
-	"example.com/jobs/internal/waittest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/database/databasetest"
+	"example.com/orders/internal/waittest"
 )
 
 // A server that keeps its connections and answers nothing is given up in time,

@@ -9,8 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/internal/database/databasetest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/database/databasetest"
 )
 
 func TestWhatIsAnOutage(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"example.com/jobs/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // Config says where the PostgreSQL database is.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/jobs/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // instances is how many migrate at once.

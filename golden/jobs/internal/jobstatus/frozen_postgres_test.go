@@ -3,7 +3,7 @@ package jobstatus_test
 import (
 	"context"
 
-	"example.com/jobs/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // freeze makes all others who read jobs wait for the transaction.

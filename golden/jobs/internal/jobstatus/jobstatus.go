@@ -18,8 +18,8 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"example.com/jobs/internal/setting"
-	"example.com/jobs/internal/workers"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/workers"
 )
 
 // Config says how long jobs can be asked for, and how often.

@@ -17,12 +17,12 @@ import (
 	"github.com/riverqueue/river"
 	"go.uber.org/goleak"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/internal/httpapi"
-	"example.com/jobs/internal/jobstatus"
-	"example.com/jobs/internal/waittest"
-	"example.com/jobs/internal/workers"
-	"example.com/jobs/internal/workers/workerstest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/jobstatus"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/riverqueue/river/rivertype"
 
-	"example.com/jobs/internal/workers"
+	"example.com/orders/internal/workers"
 )
 
 // A State is where a job stands, in callers' words.

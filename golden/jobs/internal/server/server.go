@@ -20,8 +20,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
-	"example.com/jobs/internal/httpapi"
-	"example.com/jobs/internal/setting"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/setting"
 )
 
 // Config holds the limits of the HTTP server. A handler that streams moves its

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"example.com/jobs/internal/database"
+	"example.com/orders/internal/database"
 )
 
 const (

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/internal/workers"
-	"example.com/jobs/internal/workers/workerstest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 func TestExpiredKeysAreForgotten(t *testing.T) {

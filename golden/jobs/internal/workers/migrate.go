@@ -8,7 +8,7 @@ import (
 
 	"github.com/riverqueue/river/rivermigrate"
 
-	"example.com/jobs/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // Migrate brings River's own tables up to date.

@@ -16,9 +16,9 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"example.com/jobs/internal/waittest"
-	"example.com/jobs/internal/workers"
-	"example.com/jobs/internal/workers/workerstest"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 type actArgs struct {

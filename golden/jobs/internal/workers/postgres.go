@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
-	"example.com/jobs/internal/database"
+	"example.com/orders/internal/database"
 )
 
 func driver(db *database.Pool) *riverpgxv5.Driver {

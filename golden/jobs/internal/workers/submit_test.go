@@ -13,10 +13,10 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/internal/httpapi"
-	"example.com/jobs/internal/workers"
-	"example.com/jobs/internal/workers/workerstest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 // A noteRequest asks for a note.

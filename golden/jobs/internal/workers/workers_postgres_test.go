@@ -11,10 +11,10 @@ import (
 	"github.com/riverqueue/river"
 	"golang.org/x/sync/errgroup"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/internal/database/databasetest"
-	"example.com/jobs/internal/workers"
-	"example.com/jobs/internal/workers/workerstest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/database/databasetest"
+	"example.com/orders/internal/workers"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 // open returns another pool of connections to the database, as another instance

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"example.com/live/internal/pubsub"
-	"example.com/live/internal/sse"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/sse"
 )
 
 // name is the service's name in its traces and messages.

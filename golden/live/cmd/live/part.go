@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
-	"example.com/live/internal/lifecycle"
+	"example.com/orders/internal/lifecycle"
 )
 
 // A host is what every part of the service is built on. Parts build on it when

@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"time"
 
-	"example.com/live/internal/httpapi"
-	"example.com/live/internal/pubsub"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/pubsub"
 )
 
 // setupPubsub opens the bus, and mounts an example that uses it: topics of JSON

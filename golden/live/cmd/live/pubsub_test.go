@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/live/internal/pubsub/pubsubtest"
-	"example.com/live/internal/waittest"
+	"example.com/orders/internal/pubsub/pubsubtest"
+	"example.com/orders/internal/waittest"
 )
 
 func pubsubTestEnv(t testing.TB) map[string]string {

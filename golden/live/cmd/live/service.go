@@ -6,10 +6,10 @@ import (
 	"io"
 	"net/http"
 
-	"example.com/live/internal/lifecycle"
-	"example.com/live/internal/server"
-	"example.com/live/internal/setting"
-	"example.com/live/internal/telemetry"
+	"example.com/orders/internal/lifecycle"
+	"example.com/orders/internal/server"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/telemetry"
 )
 
 // newApp returns an app with no part set up.

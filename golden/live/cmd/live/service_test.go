@@ -15,9 +15,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"example.com/live/internal/httpapi"
-	"example.com/live/internal/setting"
-	"example.com/live/internal/waittest"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/waittest"
 )
 
 func TestHealthAndMetrics(t *testing.T) {
@@ -171,9 +171,9 @@ func TestAllFaultsAreToldBeforeAnythingActs(t *testing.T) {
 
 // The parts as they are, together, find nothing to refuse in their defaults.
 func TestContradictionsNameBothSettings(t *testing.T) {
-	refuseTogether(t, map[string]string{"HTTP_CLOSE_TIMEOUT": "21s"},
-		"HTTP_CLOSE_TIMEOUT=21s: must not be more than SHUTDOWN_TIMEOUT=20s")
-	refuseTogether(t, map[string]string{"HTTP_CLOSE_TIMEOUT": "20s"}, "")
+	refuseTogether(t, map[string]string{"HTTP_CLOSE_TIMEOUT": "26s"},
+		"HTTP_CLOSE_TIMEOUT=26s: must not be more than SHUTDOWN_TIMEOUT=25s")
+	refuseTogether(t, map[string]string{"HTTP_CLOSE_TIMEOUT": "25s"}, "")
 	refuseTogether(t, map[string]string{"HTTP_READ_TIMEOUT": "13s"},
 		"HTTP_READ_TIMEOUT=13s: must not be more than HTTP_CLOSE_TIMEOUT=12s")
 }

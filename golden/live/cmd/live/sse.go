@@ -11,10 +11,10 @@ import (
 	"regexp"
 	"time"
 
-	"example.com/live/internal/httpapi"
-	"example.com/live/internal/server"
-	"example.com/live/internal/setting"
-	"example.com/live/internal/sse"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/server"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/sse"
 )
 
 // setupSSE builds the hub for event streams, and an example that uses it: the

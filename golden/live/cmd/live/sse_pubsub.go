@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 
-	"example.com/live/internal/pubsub"
-	"example.com/live/internal/setting"
-	"example.com/live/internal/sse"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/sse"
 )
 
 // setupSSEPubsub puts the event streams on top of pub/sub: each event is a

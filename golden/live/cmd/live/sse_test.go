@@ -21,10 +21,10 @@ import (
 	"testing"
 	"time"
 
-	"example.com/live/internal/browsertest"
-	"example.com/live/internal/enginetest"
-	"example.com/live/internal/sse/ssetest"
-	"example.com/live/internal/waittest"
+	"example.com/orders/internal/browsertest"
+	"example.com/orders/internal/enginetest"
+	"example.com/orders/internal/sse/ssetest"
+	"example.com/orders/internal/waittest"
 )
 
 func sseSetStatus(t testing.TB, url, order, status string) {

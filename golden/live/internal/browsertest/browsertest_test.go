@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"example.com/live/internal/browsertest"
+	"example.com/orders/internal/browsertest"
 )
 
 func TestPage(t *testing.T) {

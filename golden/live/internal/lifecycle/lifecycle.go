@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"example.com/live/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // Config says how the service goes down.
@@ -26,7 +26,7 @@ type Config struct {
 	ShutdownDelay time.Duration `env:"SHUTDOWN_DELAY" envDefault:"0s"`
 	// ShutdownTimeout is how long everything together may take to stop after
 	// that.
-	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"20s"`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"25s"`
 }
 
 // Validate reports a value that can't be meant.

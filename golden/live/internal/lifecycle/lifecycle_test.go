@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"example.com/live/internal/lifecycle"
+	"example.com/orders/internal/lifecycle"
 )
 
 func newGroup(config lifecycle.Config) *lifecycle.Group {

@@ -19,9 +19,9 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
-	"example.com/live/internal/pubsub"
-	"example.com/live/internal/pubsub/pubsubtest"
-	"example.com/live/internal/waittest"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/pubsub/pubsubtest"
+	"example.com/orders/internal/waittest"
 )
 
 func TestMain(m *testing.M) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"example.com/live/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // Config says where the messages are kept and for how long.

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"example.com/live/internal/pubsub"
-	"example.com/live/internal/pubsub/pubsubtest"
-	"example.com/live/internal/waittest"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/pubsub/pubsubtest"
+	"example.com/orders/internal/waittest"
 )
 
 // The server is killed and comes back while messages are published: each one

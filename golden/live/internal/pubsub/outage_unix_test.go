@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"example.com/live/internal/pubsub"
-	"example.com/live/internal/waittest"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/waittest"
 )
 
 // The disk takes nothing more, and later does again: messages are refused

@@ -13,9 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"example.com/live/internal/pubsub"
-	"example.com/live/internal/pubsub/pubsubtest"
-	"example.com/live/internal/relaytest"
+	"example.com/orders/internal/pubsub"
+	"example.com/orders/internal/pubsub/pubsubtest"
+	"example.com/orders/internal/relaytest"
 )
 
 // A bus whose server has fallen silent closes all the same, and soon.

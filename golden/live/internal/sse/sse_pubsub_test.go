@@ -18,8 +18,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"example.com/live/internal/sse/ssetest"
-	"example.com/live/internal/waittest"
+	"example.com/orders/internal/sse/ssetest"
+	"example.com/orders/internal/waittest"
 )
 
 // slowLog is a log of one event that takes its time to read.

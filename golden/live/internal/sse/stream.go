@@ -11,7 +11,7 @@ import (
 	"slices"
 	"time"
 
-	"example.com/live/internal/httpapi"
+	"example.com/orders/internal/httpapi"
 )
 
 // Stream answers the request with the events of the topics, from now on or,

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"example.com/uploads/internal/database"
-	"example.com/uploads/internal/upload"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/upload"
 )
 
 // name is the service's name in its traces and messages.

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"testing"
 
-	"example.com/uploads/internal/database/databasetest"
+	"example.com/orders/internal/database/databasetest"
 )
 
 func databaseTestEnv(t testing.TB) map[string]string {

@@ -6,10 +6,10 @@ import (
 	"io"
 	"net/http"
 
-	"example.com/uploads/internal/lifecycle"
-	"example.com/uploads/internal/server"
-	"example.com/uploads/internal/setting"
-	"example.com/uploads/internal/telemetry"
+	"example.com/orders/internal/lifecycle"
+	"example.com/orders/internal/server"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/telemetry"
 )
 
 // newApp returns an app with no part set up.

@@ -23,8 +23,8 @@ import (
 	"testing"
 	"time"
 
-	"example.com/uploads/internal/browsertest"
-	"example.com/uploads/internal/waittest"
+	"example.com/orders/internal/browsertest"
+	"example.com/orders/internal/waittest"
 )
 
 // uploadTestEnv leads to a storage that is not there: a process can have no more

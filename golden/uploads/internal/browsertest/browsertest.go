@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/uploads/internal/enginetest"
+	"example.com/orders/internal/enginetest"
 )
 
 // patience is how long the browser may take for one answer, and a condition to

@@ -11,8 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"example.com/uploads/internal/database"
-	"example.com/uploads/internal/database/databasetest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/database/databasetest"
 )
 
 func up(statement string) *fstest.MapFile {

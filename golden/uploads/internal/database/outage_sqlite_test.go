@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/uploads/internal/database"
+	"example.com/orders/internal/database"
 )
 
 func TestALockedDatabaseIsAnOutage(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"example.com/uploads/internal/httpapi"
+	"example.com/orders/internal/httpapi"
 )
 
 // serve answers a request with the handler, within a call of id "r1".

@@ -18,9 +18,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"example.com/uploads/internal/httpapi"
-	"example.com/uploads/internal/server"
-	"example.com/uploads/internal/waittest"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/server"
+	"example.com/orders/internal/waittest"
 )
 
 // A running server, with its log.

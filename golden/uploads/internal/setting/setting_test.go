@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"example.com/uploads/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 func TestFaultsBeginWithTheVariable(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"example.com/uploads/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // Bounds of multipart uploads in S3

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"example.com/uploads/internal/database"
-	"example.com/uploads/internal/httpapi"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/httpapi"
 )
 
 // retryAfter is when a client may come again after the storage did not answer.

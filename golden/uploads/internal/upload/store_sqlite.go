@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"example.com/uploads/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // store keeps the rows. Times are milliseconds since 1970.

@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"example.com/uploads/internal/database"
-	"example.com/uploads/internal/waittest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/waittest"
 )
 
 // afterAll is when no URL of an upload that begins now can be used any more.

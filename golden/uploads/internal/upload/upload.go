@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
-	"example.com/uploads/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // A Status is where an upload stands. It begins as pending and changes once,

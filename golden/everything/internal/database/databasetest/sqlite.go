@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 // Env returns the environment variables that lead a service to an empty

@@ -12,8 +12,8 @@ import (
 	"fmt"
 	"strings"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/eventsourcing"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/eventsourcing"
 )
 
 // What can happen to an account.

@@ -3,7 +3,7 @@ package accounts_test
 import (
 	"testing"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 func execute(t *testing.T, db *database.Pool, statement string) {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 func exec(ctx context.Context, tx database.Tx, query string, args ...any) error {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"example.com/everything/internal/hashring/documents"
+	"example.com/orders/internal/hashring/documents"
 )
 
 func one(string) int { return 1 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"example.com/everything/internal/polling"
+	"example.com/orders/internal/polling"
 )
 
 // A Score is how a match stands.

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"testing"
 
-	"example.com/everything/internal/polling"
-	"example.com/everything/internal/polling/scores"
+	"example.com/orders/internal/polling"
+	"example.com/orders/internal/polling/scores"
 )
 
 func TestVersionsFollowTheScore(t *testing.T) {

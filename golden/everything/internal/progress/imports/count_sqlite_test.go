@@ -3,7 +3,7 @@ package imports_test
 import (
 	"testing"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 func countPrices(t testing.TB, db *database.Pool) (n int64) {

@@ -14,10 +14,10 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/progress"
-	"example.com/everything/internal/setting"
-	"example.com/everything/internal/workers"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/progress"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/workers"
 )
 
 // Config says how imports behave.

@@ -3,7 +3,7 @@ package imports
 import (
 	"context"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 func exec(ctx context.Context, db *database.Pool, statement string, args ...any) error {

@@ -10,10 +10,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
-	"example.com/everything/internal/progress"
-	"example.com/everything/internal/progress/imports"
-	"example.com/everything/internal/waittest"
-	"example.com/everything/internal/workers/workerstest"
+	"example.com/orders/internal/progress"
+	"example.com/orders/internal/progress/imports"
+	"example.com/orders/internal/waittest"
+	"example.com/orders/internal/workers/workerstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -21,7 +21,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/waittest"
 )
 
 // Env returns the variables with which the service has topics of the test's

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"testing"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/waittest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/waittest"
 )
 
 // freeze makes all others wait for the transaction: it has the only connection.

@@ -9,8 +9,8 @@ import (
 	"context"
 	"errors"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/synchronous"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/synchronous"
 )
 
 // A Quote is what is said of a parcel.

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 func rate(ctx context.Context, db *database.Pool, zone string, grams int64) (cents int64, err error) {

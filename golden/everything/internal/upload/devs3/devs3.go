@@ -11,7 +11,7 @@ import (
 	"errors"
 	"net"
 
-	"example.com/everything/internal/setting"
+	"example.com/orders/internal/setting"
 )
 
 // Region is the region that the server is in.

@@ -15,10 +15,10 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"example.com/everything/internal/database"
-	"example.com/everything/internal/httpapi"
-	"example.com/everything/internal/setting"
-	"example.com/everything/internal/workers"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/workers"
 )
 
 // Config says how reports behave.

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"example.com/everything/internal/database"
+	"example.com/orders/internal/database"
 )
 
 const (

@@ -4,8 +4,8 @@ import (
 	"log/slog"
 	"testing"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/migrations"
+	"example.com/orders/internal/database"
+	"example.com/orders/migrations"
 )
 
 // Open returns a database of the test's own with the service's schema. It is

@@ -11,9 +11,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/internal/enginetest"
-	"example.com/jobs/internal/relaytest"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/enginetest"
+	"example.com/orders/internal/relaytest"
 )
 
 // Env returns the environment variables that lead a service to an empty

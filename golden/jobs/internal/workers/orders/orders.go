@@ -15,10 +15,10 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/internal/httpapi"
-	"example.com/jobs/internal/setting"
-	"example.com/jobs/internal/workers"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/httpapi"
+	"example.com/orders/internal/setting"
+	"example.com/orders/internal/workers"
 )
 
 // Config says how reports behave.

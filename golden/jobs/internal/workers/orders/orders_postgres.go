@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"example.com/jobs/internal/database"
+	"example.com/orders/internal/database"
 )
 
 const (

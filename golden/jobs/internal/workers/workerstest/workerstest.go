@@ -10,9 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"example.com/jobs/internal/database"
-	"example.com/jobs/internal/database/databasetest"
-	"example.com/jobs/internal/workers"
+	"example.com/orders/internal/database"
+	"example.com/orders/internal/database/databasetest"
+	"example.com/orders/internal/workers"
 )
 
 // Config returns the limits of a pool that is quick to react.
