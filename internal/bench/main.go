@@ -36,9 +36,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	runs := flag.Int("runs", 40, "how often each command is run")
+	with := flag.String("with", "", "patterns, comma-separated, instead of all; no other may require the last one")
 	check := flag.Bool("check", false, "exit with 1 where a median is above its limit")
 	flag.Parse()
-	ok, err := bench(ctx, *runs)
+	ok, err := bench(ctx, *runs, *with)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
@@ -88,7 +89,7 @@ type bencher struct {
 	dir     string
 }
 
-func bench(ctx context.Context, runs int) (ok bool, err error) {
+func bench(ctx context.Context, runs int, with string) (ok bool, err error) {
 	dir, err := os.MkdirTemp("", "scaffold-bench-*")
 	if err != nil {
 		return false, err
@@ -101,6 +102,10 @@ func bench(ctx context.Context, runs int) (ok bool, err error) {
 	all, last, err := b.patterns()
 	if err != nil {
 		return false, err
+	}
+	if with != "" {
+		all = strings.Split(with, ",")
+		last = all[len(all)-1]
 	}
 	commands := b.commands(all, last)
 	// One round after another, so that a slow moment of the machine meets all.
