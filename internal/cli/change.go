@@ -88,11 +88,9 @@ func (a *app) terminalFor(ctx context.Context, o *changeOptions) *ask.Terminal {
 }
 
 // decode decodes what go.mod files are made from while the rest of a command
-// reads its own. The error, if there is one, comes back when it is used.
-func decode() (wait func()) {
-	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = gomod.Embedded() })
-	return wg.Wait
+// reads its own. Who uses it waits for that, and gets the error if there is one.
+func decode() {
+	go func() { _, _ = gomod.Embedded() }()
 }
 
 // A draft is a change to a service, worked out and not made.

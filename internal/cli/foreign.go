@@ -97,7 +97,7 @@ func (a *app) foreignModule(ctx context.Context, dir string) (root, folder strin
 
 // runForeign adds patterns to a module that scaffold did not make.
 func runForeign(ctx context.Context, a *app, o *addOptions, root, folder string, doc *document) error {
-	defer decode()()
+	decode()
 	if o.conflicts != "" && o.conflicts != string(plan.Markers) {
 		return usagef("--conflicts=%s: is for services that scaffold made; here no file of yours is touched: choose another folder with --prefix, or say --conflicts=markers for a file that an earlier addition brought", o.conflicts)
 	}

@@ -27,11 +27,7 @@ func inStep(c *catalog.Catalog, s *service, says catalog.Selection) error {
 			return usagef("%s was edited: run `scaffold apply` first (it takes out or renames %s)", record.ManifestFile, p)
 		}
 	}
-	base, ok := s.base[goMod]
-	if !ok {
-		return nil
-	}
-	if was, err := gomod.ModulePath(goMod, base.Data); err == nil && was != says.Module {
+	if was := gomod.ModuleOf(s.base[goMod].Data); was != "" && was != says.Module {
 		return usagef("%s was edited: run `scaffold apply` first (it renames module %s to %s)", record.ManifestFile, was, says.Module)
 	}
 	return nil
@@ -51,10 +47,8 @@ func checkModule(s *service, want record.Manifest, work tree.Tree) error {
 	if err != nil || stands == want.Module {
 		return err
 	}
-	if base, ok := s.base[goMod]; ok {
-		if was, err := gomod.ModulePath(goMod, base.Data); err == nil && was == stands {
-			return nil
-		}
+	if gomod.ModuleOf(s.base[goMod].Data) == stands {
+		return nil
 	}
 	return fmt.Errorf("%s: is of module %s, and %s says %s: set `module: %s` in %s, then run `scaffold apply`",
 		goMod, stands, record.ManifestFile, want.Module, stands, record.ManifestFile)

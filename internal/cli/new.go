@@ -84,7 +84,7 @@ It takes lower-case letters, digits and hyphens.`,
 }
 
 func runNew(ctx context.Context, a *app, o *newOptions, doc *document) error {
-	defer decode()()
+	decode()
 	c, err := a.catalog()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"maps"
 	"os"
 	"path"
@@ -24,7 +25,7 @@ func (a *app) noteKept(d *draft) {
 	if len(kept) == 0 {
 		return
 	}
-	required, err := gomod.Required(d.next[goMod].Data)
+	required, _, err := gomod.Required(d.next[goMod].Data)
 	if err != nil {
 		return // is told elsewhere
 	}
@@ -67,11 +68,14 @@ func (a *app) noteUnrequired(d *draft) {
 		}
 		stands = step.After.Data
 	}
-	has, err := gomod.Required(stands)
+	if bytes.Equal(stands, d.next[goMod].Data) {
+		return
+	}
+	has, _, err := gomod.Required(stands)
 	if err != nil {
 		return // is told elsewhere
 	}
-	needs, err := gomod.Direct(d.next[goMod].Data)
+	_, needs, err := gomod.Required(d.next[goMod].Data)
 	if err != nil {
 		return
 	}

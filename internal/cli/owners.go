@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -72,27 +73,18 @@ func (d *draft) owners() (tree.Tree, error) {
 		return d.base, nil
 	}
 	last := joined(d.base)
-	was, next, err := requirements(last, d.next)
+	was, direct, err := gomod.Required(last[goMod].Data)
 	if err != nil {
 		return last, err
 	}
-	module := d.want.Module
-	if base, ok := last[goMod]; ok && len(base.Data) > 0 {
-		if module, err = gomod.ModulePath(goMod, base.Data); err != nil {
-			return last, err
-		}
+	next, stay, err := gomod.Required(d.next[goMod].Data)
+	if err != nil {
+		return last, err
 	}
+	module := cmp.Or(gomod.ModuleOf(last[goMod].Data), d.want.Module)
 	gone := gonePackages(last, d.next, module)
 	less := slices.DeleteFunc(slices.Collect(maps.Keys(was)), func(m string) bool { _, ok := next[m]; return ok })
 	edited := !slices.Equal(said(d.work[goMod].Data), said(last[goMod].Data))
-	direct, err := gomod.Direct(last[goMod].Data)
-	if err != nil {
-		return last, err
-	}
-	stay, err := gomod.Direct(d.next[goMod].Data)
-	if err != nil {
-		return last, err
-	}
 	// A module that only others require from now on may need less than before. More
 	// patterns can need fewer such: for that, no file of the owner's is read.
 	takes := slices.DeleteFunc(direct, func(m string) bool { return slices.Contains(stay, m) })
@@ -159,15 +151,6 @@ func said(mod []byte) []string {
 		}
 	}
 	return lines
-}
-
-// requirements returns what two versions of a service require. A tree without go.mod
-// requires nothing.
-func requirements(base, next tree.Tree) (was, is map[string]string, err error) {
-	if was, err = gomod.Required(base[goMod].Data); err == nil {
-		is, err = gomod.Required(next[goMod].Data)
-	}
-	return was, is, err
 }
 
 // packages are the folders of Go packages that can be imported.
@@ -314,7 +297,7 @@ func (d *draft) without(mod tree.File, packages, was, next map[string]string, ta
 	resolved, _, err := gomod.Resolve(d.want.Module, files)
 	if err == nil {
 		var with map[string]string
-		if with, err = gomod.Required(resolved); err == nil {
+		if with, _, err = gomod.Required(resolved); err == nil {
 			keep(with)
 			for imp := range packages {
 				drop = append(drop, slices.DeleteFunc(slices.Clone(takes), func(m string) bool { return !within(imp, m) })...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -90,15 +91,20 @@ func runRemove(ctx context.Context, a *app, o *removeOptions, doc *document) err
 	return err
 }
 
-// begin opens the service that a command is about to change. The names are those
-// of patterns.
+// begin opens the service that a command is about to change, while the catalog is
+// read. The names are those of patterns.
 func (a *app) begin(ctx context.Context, o *changeOptions, names []string) (*catalog.Catalog, *service, catalog.Selection, error) {
 	var before catalog.Selection
 	if err := o.check(); err != nil {
 		return nil, nil, before, err
 	}
-	defer decode()()
+	decode()
+	var s *service
+	var unopened error
+	var opening sync.WaitGroup
+	opening.Go(func() { s, unopened = a.open(ctx, o.dir) })
 	c, err := a.catalog()
+	opening.Wait()
 	if err != nil {
 		return nil, nil, before, err
 	}
@@ -107,9 +113,8 @@ func (a *app) begin(ctx context.Context, o *changeOptions, names []string) (*cat
 			return nil, nil, before, err
 		}
 	}
-	s, err := a.open(ctx, o.dir)
-	if err != nil {
-		return nil, nil, before, err
+	if unopened != nil {
+		return nil, nil, before, unopened
 	}
 	if err := a.checkPack(s.manifest); err != nil {
 		return nil, nil, before, err

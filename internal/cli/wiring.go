@@ -25,6 +25,9 @@ func (a *app) noteUnwired(d *draft) {
 		}
 		stands = *step.After
 	}
+	if stands.Equal(next) {
+		return
+	}
 	for _, m := range partLine.FindAllSubmatch(next.Data, -1) {
 		// Under the same name, or by the same method: it may have been renamed.
 		set := regexp.MustCompile(regexp.QuoteMeta(string(m[3])) + `\b|\{"` + string(m[2]) + `",`)

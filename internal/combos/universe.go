@@ -39,7 +39,7 @@ type versions map[string]string
 // check reports a go.mod that requires another version of a module than the
 // packages are of: what was type-checked is not what will be built.
 func (v versions) check(mod []byte) error {
-	required, err := gomod.Required(mod)
+	required, _, err := gomod.Required(mod)
 	if err != nil {
 		return err
 	}

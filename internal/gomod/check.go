@@ -89,33 +89,24 @@ func GoVersion(data []byte) (string, error) {
 	return parsed.Go.Version, nil
 }
 
-// Required returns the versions that a go.mod file requires, by module path.
-func Required(data []byte) (map[string]string, error) {
+// ModuleOf returns the module path of a go.mod file that is known to parse, or "".
+func ModuleOf(data []byte) string { return modfile.ModulePath(data) }
+
+// Required returns the versions that a go.mod file requires, by module path, and the
+// modules of these that its own module's packages import, in order.
+func Required(data []byte) (versions map[string]string, direct []string, err error) {
 	parsed, err := modfile.ParseLax("go.mod", data, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	versions := make(map[string]string, len(parsed.Require))
+	versions = make(map[string]string, len(parsed.Require))
 	for _, r := range parsed.Require {
 		versions[r.Mod.Path] = r.Mod.Version
-	}
-	return versions, nil
-}
-
-// Direct returns the modules that a go.mod file requires for its own module's
-// packages, in order.
-func Direct(data []byte) ([]string, error) {
-	parsed, err := modfile.ParseLax("go.mod", data, nil)
-	if err != nil {
-		return nil, err
-	}
-	var direct []string
-	for _, r := range parsed.Require {
 		if !r.Indirect {
 			direct = append(direct, r.Mod.Path)
 		}
 	}
-	return direct, nil
+	return versions, direct, nil
 }
 
 // Without returns a go.mod file that does not require the modules.

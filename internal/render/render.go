@@ -124,12 +124,18 @@ func unused(files []catalog.File) map[string]bool {
 			unused[dir] = true
 		}
 	}
-	for dir := range unused {
-		imported := []byte(`"` + prefix + "/" + dir + `"`)
-		if slices.ContainsFunc(files, func(f catalog.File) bool {
-			return path.Dir(f.Path) != dir && bytes.Contains(f.Data, imported)
-		}) {
-			delete(unused, dir)
+	for _, f := range files {
+		from := path.Dir(f.Path)
+		for rest := f.Data; ; {
+			_, after, ok := bytes.Cut(rest, []byte(`"`+prefix+"/"))
+			if !ok {
+				break
+			}
+			imported, after, _ := bytes.Cut(after, []byte(`"`))
+			if dir := string(imported); dir != from {
+				delete(unused, dir)
+			}
+			rest = after
 		}
 	}
 	return unused

@@ -92,12 +92,12 @@ func CheckPath(p string) error {
 }
 
 func checkElem(elem string) error {
-	if strings.ContainsAny(elem, `:*?"<>|`) {
-		return fmt.Errorf("%q has a character that Windows refuses", elem)
-	}
-	for _, r := range elem {
-		if r < 0x20 || r == 0x7f {
+	for i := range len(elem) {
+		switch c := elem[i]; {
+		case c < 0x20 || c == 0x7f:
 			return fmt.Errorf("%q has a control character", elem)
+		case c == ':' || c == '*' || c == '?' || c == '"' || c == '<' || c == '>' || c == '|':
+			return fmt.Errorf("%q has a character that Windows refuses", elem)
 		}
 	}
 	if strings.HasSuffix(elem, ".") || strings.HasSuffix(elem, " ") || strings.HasPrefix(elem, " ") {
@@ -107,7 +107,7 @@ func checkElem(elem string) error {
 		return fmt.Errorf("%q belongs to git", elem)
 	}
 	stem, _, _ := strings.Cut(elem, ".")
-	if slices.Contains(deviceNames, strings.ToUpper(stem)) {
+	if len(stem) <= 4 && slices.Contains(deviceNames, strings.ToUpper(stem)) { // none is longer
 		return fmt.Errorf("%q is a device name on Windows", elem)
 	}
 	return nil
