@@ -8,9 +8,9 @@ import (
 
 // keys hands out what is typed at a terminal one key at a time, so that what is
 // typed ahead waits for the next question: survey reads all that there is, and
-// forgets what it doesn't use. It hands out Ctrl-C for Ctrl-D, and leaves out the key sequences that survey takes
-// for an error (Alt and a letter) or for text (Ctrl and an arrow). It is for one
-// goroutine.
+// forgets what it doesn't use. It hands out Ctrl-C for Ctrl-D, and leaves out the key
+// sequences that survey takes for an error (Alt and a letter) or for text (Ctrl and an
+// arrow). It is for one goroutine.
 type keys struct {
 	terminal interface {
 		io.Reader
@@ -19,6 +19,9 @@ type keys struct {
 	// done ends the wait for a key: between two questions Ctrl-C is a signal.
 	done  <-chan struct{}
 	typed []byte
+	// still reports, where it is set, that there is nothing to move in or to choose:
+	// survey panics at keys that do.
+	still func() bool
 }
 
 var (
@@ -27,6 +30,8 @@ var (
 	sequence = regexp.MustCompile(`^\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O[@-~]|[^\[O\x1b])`)
 	// known are the sequences that survey understands.
 	known = regexp.MustCompile(`^\x1b(?:[\[O][ABCDFH]|\[3~)$`)
+	// moving are the keys that move in a list, choose of it, or make letters do so.
+	moving = regexp.MustCompile(`^(?:\x1b[\[O][AB]|[\t \x1b])$`)
 	// position is the terminal's answer to where its cursor is. survey waits for
 	// it, and takes no key that comes with it.
 	position = regexp.MustCompile(`\x1b\[[0-9]+;[0-9]+R`)
@@ -56,7 +61,7 @@ func (k *keys) Read(p []byte) (int, error) {
 			return n, nil
 		}
 		key := sequence.Find(k.typed)
-		leaveOut := key != nil && !known.Match(key)
+		unknown := key != nil && !known.Match(key)
 		if key == nil {
 			_, size := utf8.DecodeRune(k.typed)
 			key = k.typed[:size]
@@ -66,8 +71,9 @@ func (k *keys) Read(p []byte) (int, error) {
 			// survey takes it for an answer to some questions.
 			n = copy(p, ctrlC)
 		}
+		stuck := k.still != nil && moving.Match(key) && k.still()
 		k.typed = k.typed[len(key):]
-		if !leaveOut {
+		if !unknown && !stuck {
 			return n, nil
 		}
 	}

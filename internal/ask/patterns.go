@@ -2,9 +2,7 @@ package ask
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/AlecAivazis/survey/v2"
 	"github.com/AlecAivazis/survey/v2/core"
@@ -39,6 +37,15 @@ func (t *Terminal) Patterns(question string, c *catalog.Catalog, patterns []*cat
 	if page := rows - lines(patternsHelp, columns) - lines(question+multiHint, columns) - 2; page >= min(5, len(options)) {
 		p.Help, p.PageSize = patternsHelp, min(page, len(options))
 	}
+	t.in.still = func() bool {
+		for i := range texts {
+			if p.Filter(p.FilterMessage, "", i) {
+				return false
+			}
+		}
+		return true
+	}
+	defer func() { t.in.still = nil }()
 	var at []int
 	if err := t.ask(many{p, names}, &at, nil); err != nil {
 		return nil, err
@@ -84,30 +91,19 @@ func (o one) Cleanup(config *survey.PromptConfig, answer any) error {
 }
 
 // searcher returns a filter over texts that stand for the options: those that
-// have each word of what was typed. Where none has, the end of it is left out of
-// account until one has: so the list never is empty, when survey panics at a key
-// that moves in it, nor whole again for one wrong letter, when a choice would be
-// of what nobody looked for.
+// have each word of what was typed.
 func searcher(texts []string) func(typed, line string, i int) bool {
 	folded := make([]string, len(texts))
 	for i, text := range texts {
 		folded[i] = strings.ToLower(text)
 	}
-	matches := func(typed string, text string) bool {
-		for w := range strings.FieldsSeq(typed) {
-			if !strings.Contains(text, w) {
+	return func(typed, _ string, i int) bool {
+		for w := range strings.FieldsSeq(strings.ToLower(typed)) {
+			if !strings.Contains(folded[i], w) {
 				return false
 			}
 		}
 		return true
-	}
-	return func(typed, _ string, i int) bool {
-		typed = strings.ToLower(typed)
-		for !slices.ContainsFunc(folded, func(text string) bool { return matches(typed, text) }) {
-			_, size := utf8.DecodeLastRuneInString(typed)
-			typed = typed[:len(typed)-size]
-		}
-		return matches(typed, folded[i])
 	}
 }
 
