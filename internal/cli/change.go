@@ -107,6 +107,8 @@ type draft struct {
 	// the Go files that scaffold did not write, where these were looked for.
 	needed []string
 	own    map[string]bool
+	// kept are the Go files that it was decided to keep as they are.
+	kept []string
 	// importers are the folders of the owner's packages, by the folder of the
 	// service's package that they import, where these were looked for.
 	importers map[string][]string
@@ -340,6 +342,9 @@ func (a *app) settle(ctx context.Context, d *draft, o *changeOptions, terminal *
 			if err := a.decide(terminal, d); err != nil {
 				return err
 			}
+		}
+		if err := d.keepRequired(); err != nil {
+			return err
 		}
 		if err := a.checkTypes(ctx, d); err != nil {
 			return err

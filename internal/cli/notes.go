@@ -25,7 +25,7 @@ func (a *app) noteKept(d *draft) {
 	if len(kept) == 0 {
 		return
 	}
-	required, _, err := gomod.Required(d.next[goMod].Data)
+	required, _, err := gomod.Required(d.required())
 	if err != nil {
 		return // is told elsewhere
 	}
@@ -48,6 +48,18 @@ func (a *app) noteKept(d *draft) {
 	}
 }
 
+// required is go.mod as the change leaves it, or nil where there is none.
+func (d *draft) required() []byte {
+	step, ok := d.plan.Step(goMod)
+	switch {
+	case !ok:
+		return d.next[goMod].Data
+	case step.After == nil:
+		return nil
+	}
+	return step.After.Data
+}
+
 // noteVendor tells that what is vendored lacks what go.mod requires now.
 func (a *app) noteVendor(d *draft) {
 	if step, ok := d.plan.Step(goMod); !ok || !step.Writes() {
@@ -61,14 +73,8 @@ func (a *app) noteVendor(d *draft) {
 // noteUnrequired tells which requirements the service's go.mod lacks, though its
 // files import them: the owner took them out, or took one side of a merge.
 func (a *app) noteUnrequired(d *draft) {
-	stands := d.next[goMod].Data
-	if step, ok := d.plan.Step(goMod); ok {
-		if step.After == nil || step.Action == plan.Conflict {
-			return
-		}
-		stands = step.After.Data
-	}
-	if bytes.Equal(stands, d.next[goMod].Data) {
+	stands := d.required()
+	if stands == nil || bytes.Equal(stands, d.next[goMod].Data) {
 		return
 	}
 	has, _, err := gomod.Required(stands)

@@ -27,6 +27,11 @@ func (e *bearError) Error() string { return e.why }
 // which it no longer type-checks or starts, unless that was decided, or is about to be by
 // the person who is asked.
 func (a *app) bears(d *draft, o *changeOptions, asked bool) error {
+	d.needed = slices.DeleteFunc(d.needed, func(use string) bool {
+		name, _, _ := strings.Cut(use, " imports ")
+		step, ok := d.plan.Step(name)
+		return ok && step.Action == plan.Delete
+	})
 	switch {
 	case len(d.needed) == 0:
 	case o.conflicts != string(plan.Theirs):
@@ -64,6 +69,39 @@ func few(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
+// keepRequired plans go.mod and go.sum anew where it was decided that Go files stay as
+// they are: what these import stays required, though the templates need it no more.
+func (d *draft) keepRequired() error {
+	d.kept = nil
+	for _, step := range d.plan.Steps {
+		if step.Decided == plan.Mine && step.Work != nil && path.Ext(step.Path) == ".go" {
+			d.kept = append(d.kept, step.Path)
+		}
+	}
+	if len(d.kept) == 0 {
+		return nil
+	}
+	base, err := d.owners()
+	if err != nil {
+		return err
+	}
+	paths := slices.DeleteFunc([]string{goMod, goSum}, func(p string) bool {
+		step, ok := d.plan.Step(p)
+		return ok && step.Decided != ""
+	})
+	only := func(files tree.Tree) tree.Tree {
+		few := make(tree.Tree)
+		for _, p := range paths {
+			if f, ok := files[p]; ok {
+				few[p] = f
+			}
+		}
+		return few
+	}
+	d.plan = d.plan.Replace(plan.Make(only(base), only(d.next), only(d.work), paths...), paths...)
+	return nil
+}
+
 // owners looks at what the change takes out and the owner's code may need. Of that,
 // it notes the packages, and returns the base to plan with: one in which the
 // requirements that the owner's code needs were never scaffold's, so that they
@@ -72,6 +110,7 @@ func (d *draft) owners() (tree.Tree, error) {
 	if d.text == nil {
 		return d.base, nil
 	}
+	d.needed, d.stale = nil, nil
 	last := joined(d.base)
 	was, direct, err := gomod.Required(last[goMod].Data)
 	if err != nil {
@@ -95,7 +134,16 @@ func (d *draft) owners() (tree.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	needed := d.uses(imports, module, gone, append(less, takes...))
+	goes := append(less, takes...)
+	needed := d.uses(imports, module, gone, goes)
+	for _, name := range d.kept {
+		paths, _, _ := gomod.FileImports(name, d.work[name].Data) // what can be read of it
+		for _, imp := range paths {
+			if slices.ContainsFunc(goes, func(m string) bool { return within(imp, m) }) {
+				needed[imp] = name
+			}
+		}
+	}
 	if len(needed) == 0 && !edited {
 		return last, nil
 	}

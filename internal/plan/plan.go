@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/seed-d146d9dc/scaffold/internal/merge"
 	"github.com/seed-d146d9dc/scaffold/internal/tree"
@@ -171,6 +172,15 @@ func (p Plan) filter(keep func(Step) bool) []Step {
 		}
 	}
 	return steps
+}
+
+// Replace returns the plan with the steps of other, which is a plan for these paths, in
+// the place of its own for them. The receiver is unchanged.
+func (p Plan) Replace(other Plan, paths ...string) Plan {
+	kept := p.filter(func(s Step) bool { return !slices.Contains(paths, s.Path) })
+	steps := append(kept, other.Steps...)
+	slices.SortFunc(steps, func(a, b Step) int { return strings.Compare(a.Path, b.Path) })
+	return Plan{Steps: steps}
 }
 
 // Step returns the step for a path, or for the file that the owner renamed from it, if
