@@ -49,7 +49,7 @@ func change(ctx context.Context, f fsys, command string, changes []Change) error
 
 // withdraw clears the stage of a change that failed with err.
 func withdraw(f fsys, made bool, err error) error {
-	if cerr := clearStage(f, made); cerr != nil {
+	if cerr := clearStage(f, made); cerr != nil && cerr.Error() != err.Error() { // said once
 		return fmt.Errorf("%w (what was staged is left for the next command to remove: %w)", err, cerr)
 	}
 	return err
