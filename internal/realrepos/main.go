@@ -158,20 +158,15 @@ type document struct {
 func (t *trial) try(ctx context.Context, r repo) (row, error) {
 	out := row{repo: r, of: len(t.patterns), wired: "no", tests: "none run"}
 	t.cgo = "CGO_ENABLED=0"
-	packages := []string{"./..."}
 	if r.cgo {
 		t.cgo = "CGO_ENABLED=1"
-		packages = []string{"-o", os.DevNull, ".", "./internal/patterns/..."}
 	}
 	root, err := t.fetch(ctx, r)
 	if err != nil {
 		return out, err
 	}
 	defer func() { _ = os.RemoveAll(root) }()
-	build := func(flags ...string) error {
-		_, err := t.do(ctx, root, "go", slices.Concat([]string{"build"}, flags, packages)...)
-		return err
-	}
+	build := func(flags ...string) error { return t.build(ctx, root, r, flags...) }
 	if err := build("-mod=mod"); err != nil {
 		return out, fmt.Errorf("before anything was added: %w", err)
 	}
@@ -220,6 +215,19 @@ func (t *trial) try(ctx context.Context, r repo) (row, error) {
 		out.wired = "`" + r.wire + "`"
 	}
 	return out, nil
+}
+
+// build builds a service, with what was added to it.
+func (t *trial) build(ctx context.Context, root string, r repo, flags ...string) error {
+	packages := []string{"./..."}
+	if r.cgo {
+		packages = []string{"-o", os.DevNull, "."}
+		if _, err := os.Stat(filepath.Join(root, "internal", "patterns")); err == nil {
+			packages = append(packages, "./internal/patterns/...")
+		}
+	}
+	_, err := t.do(ctx, root, "go", slices.Concat([]string{"build"}, flags, packages)...)
+	return err
 }
 
 // fetch copies a service out of the module cache.
