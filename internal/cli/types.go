@@ -82,7 +82,11 @@ func (a *app) doubt(ctx context.Context, root string, p plan.Plan, merged []stri
 // The go command takes a second where it has compiled before what the packages
 // import, and minutes where it has not: then it is said what is waited for, and
 // not waited for long. What it has compiled until then it need not the next time.
+//
+// release is the build tag with which a service is made for production (see its
+// Makefile), and of which its owner's code may speak.
 const (
+	release    = "production"
 	typesSaid  = 2 * time.Second
 	typesLimit = 3 * time.Minute
 )
@@ -94,7 +98,7 @@ func (a *app) typeCheck(ctx context.Context, root string, dirs []string, after m
 		said := time.AfterFunc(typesSaid, func() { a.notef("type-checking what changes; the go command compiles what it needs first ...") })
 		defer said.Stop()
 	}
-	problems, err := typecheck.Check(within, root, dirs, after)
+	problems, err := typecheck.Check(within, root, dirs, after, release)
 	if err != nil && within.Err() != nil && ctx.Err() == nil {
 		err = &typecheck.UnavailableError{Why: fmt.Sprintf("it took longer than %s", typesLimit)}
 	}

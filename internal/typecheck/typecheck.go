@@ -42,11 +42,12 @@ func (e *UnavailableError) Error() string { return e.Why }
 
 // Check type-checks the packages in the directories dirs, slash-separated below
 // root, with their tests, as if each file of after stood at its path, and none
-// where it is nil. It returns the first problems of each package, as many as the
+// where it is nil; and once more with each of the build tags that a file in one of
+// dirs speaks of. It returns the first problems of each package, as many as the
 // go command tells; those that are there without after are left out. The error is
 // an [*UnavailableError] where the go command is missing or can't load the
 // packages, and that of ctx when it ends.
-func Check(ctx context.Context, root string, dirs []string, after map[string]*tree.File) ([]Problem, error) {
+func Check(ctx context.Context, root string, dirs []string, after map[string]*tree.File, tags ...string) ([]Problem, error) {
 	if _, err := exec.LookPath("go"); err != nil {
 		return nil, &UnavailableError{"there is no go command"}
 	}
@@ -66,23 +67,68 @@ func Check(ctx context.Context, root string, dirs []string, after map[string]*tr
 	if err != nil {
 		return nil, &UnavailableError{err.Error()}
 	}
-	problems, err := compile(ctx, root, dirs, copies, "-overlay="+overlay)
+	var all []Problem
+	runs := [][]string{nil}
+	for _, tag := range tags {
+		if spoken(root, dirs, after, tag) {
+			runs = append(runs, []string{"-tags=" + tag})
+		}
+	}
+	for _, flags := range runs {
+		fresh, err := became(ctx, root, dirs, copies, overlay, flags)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range fresh {
+			if !slices.Contains(all, p) {
+				all = append(all, p)
+			}
+		}
+	}
+	return all, nil
+}
+
+// became returns the problems that packages have with the overlay, and not without.
+func became(ctx context.Context, root string, dirs []string, copies *strings.Replacer, overlay string, flags []string) ([]Problem, error) {
+	problems, err := compile(ctx, root, dirs, copies, append([]string{"-overlay=" + overlay}, flags...)...)
 	if err != nil || len(problems) == 0 {
 		return nil, err
 	}
-	before, err := compile(ctx, root, dirs, strings.NewReplacer())
+	before, err := compile(ctx, root, dirs, strings.NewReplacer(), flags...)
 	if err != nil {
 		return nil, err
 	}
 	// The go command tells but the first of a package, so what was broken says
 	// nothing about what became of it.
-	var fresh []Problem
-	for _, p := range problems {
-		if !slices.ContainsFunc(before, func(b Problem) bool { return path.Dir(b.File) == path.Dir(p.File) }) {
-			fresh = append(fresh, p)
+	return slices.DeleteFunc(problems, func(p Problem) bool {
+		return slices.ContainsFunc(before, func(b Problem) bool { return path.Dir(b.File) == path.Dir(p.File) })
+	}), nil
+}
+
+// spoken reports whether a file that stands or comes in one of dirs has a build
+// constraint with the tag.
+func spoken(root string, dirs []string, after map[string]*tree.File, tag string) bool {
+	constraint := regexp.MustCompile(`(?m)^//go:build .*\b` + regexp.QuoteMeta(tag) + `\b`)
+	for name, f := range after {
+		if f != nil && slices.Contains(dirs, path.Dir(name)) && constraint.Match(f.Data) {
+			return true
 		}
 	}
-	return fresh, nil
+	// What can't be read the go command tells.
+	for _, dir := range dirs {
+		at := filepath.Join(root, filepath.FromSlash(dir))
+		entries, _ := os.ReadDir(at)
+		for _, e := range entries {
+			if path.Ext(e.Name()) != ".go" {
+				continue
+			}
+			data, _ := os.ReadFile(filepath.Join(at, e.Name())) //nolint:gosec // a file of the repository
+			if constraint.Match(data) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // write writes the files into dir, and the list of what they stand for, whose
