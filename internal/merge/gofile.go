@@ -14,6 +14,9 @@ type goFile struct {
 	fset  *token.FileSet
 	ast   *ast.File
 	lists map[string]*list
+	// base says that it is what was written before, of which git may have joined the
+	// lines of two: what is there twice is there once.
+	base bool
 }
 
 func parseGo(src []byte) *goFile {

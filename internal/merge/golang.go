@@ -28,6 +28,9 @@ func mergeGo(base, ours, theirs []byte, labels Labels) Result {
 	if all[1] == nil || all[2] == nil {
 		return byLines // nothing to hold the result against
 	}
+	if all[0] != nil {
+		all[0].base = true
+	}
 	var broken *Conflict
 	if byLines.Clean() {
 		var data []byte

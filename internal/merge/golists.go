@@ -249,7 +249,7 @@ func (f *goFile) items(from, to int, elems []elem) ([]item, bool) {
 	if len(elems) > 0 {
 		return nil, false
 	}
-	return known(items)
+	return f.known(items)
 }
 
 // onOneLine returns the elements of a literal that stands on one line, each as an
@@ -269,12 +269,20 @@ func (f *goFile) onOneLine(l *list, elems []elem) ([]item, bool) {
 	if len(bytes.Trim(f.src[at:l.to], ", ")) > 0 {
 		return nil, false
 	}
-	return known(items)
+	return f.known(items)
 }
 
 // known returns the items with keys that tell them apart, and false where nothing
 // does.
-func known(items []item) ([]item, bool) {
+func (f *goFile) known(items []item) ([]item, bool) {
+	if f.base {
+		seen := make(map[string]bool)
+		items = slices.DeleteFunc(items, func(it item) bool {
+			again := seen[it.norm]
+			seen[it.norm] = true
+			return again
+		})
+	}
 	if !distinct(items) {
 		for i := range items {
 			items[i].key = items[i].norm
