@@ -67,7 +67,12 @@ func (a *app) doubt(ctx context.Context, root string, p plan.Plan, merged []stri
 		a.notef("%s: not type-checked with what changes (%s): run `go vet ./...` afterwards", few(folders), unavailable.Why)
 		return p, nil, nil
 	}
+	var before []string
 	for _, problem := range problems {
+		if problem.Before {
+			before = append(before, problem.String())
+			continue
+		}
 		near := blamed(merged, problem)
 		for _, name := range near {
 			p = p.Doubt(name, problem.String())
@@ -75,6 +80,9 @@ func (a *app) doubt(ctx context.Context, root string, p plan.Plan, merged []stri
 		if len(near) == 0 && !marked[path.Dir(problem.File)] {
 			rest = append(rest, problem)
 		}
+	}
+	if len(before) > 0 {
+		a.notef("%s: did not type-check before, so that nothing is known of it with what changes: mend it, and run `go vet ./...`", few(before))
 	}
 	return p, rest, err
 }

@@ -31,6 +31,9 @@ type Problem struct {
 	File string // slash-separated, below the root
 	Line int    // from 1
 	Text string
+	// Before says that the package had problems before: that it has this one tells
+	// nothing of what changes.
+	Before bool
 }
 
 func (p Problem) String() string { return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text) }
@@ -44,9 +47,8 @@ func (e *UnavailableError) Error() string { return e.Why }
 // root, with their tests, as if each file of after stood at its path, and none
 // where it is nil; and once more with each of the build tags that a file in one of
 // dirs speaks of. It returns the first problems of each package, as many as the
-// go command tells; those that are there without after are left out. The error is
-// an [*UnavailableError] where the go command is missing or can't load the
-// packages, and that of ctx when it ends.
+// go command tells. The error is an [*UnavailableError] where the go command is
+// missing or can't load the packages, and that of ctx when it ends.
 func Check(ctx context.Context, root string, dirs []string, after map[string]*tree.File, tags ...string) ([]Problem, error) {
 	if _, err := exec.LookPath("go"); err != nil {
 		return nil, &UnavailableError{"there is no go command"}
@@ -88,7 +90,8 @@ func Check(ctx context.Context, root string, dirs []string, after map[string]*tr
 	return all, nil
 }
 
-// became returns the problems that packages have with the overlay, and not without.
+// became returns the problems that packages have with the overlay. The go command tells
+// but the first of a package, so what was broken says nothing about what became of it.
 func became(ctx context.Context, root string, dirs []string, copies *strings.Replacer, overlay string, flags []string) ([]Problem, error) {
 	problems, err := compile(ctx, root, dirs, copies, append([]string{"-overlay=" + overlay}, flags...)...)
 	if err != nil || len(problems) == 0 {
@@ -98,11 +101,10 @@ func became(ctx context.Context, root string, dirs []string, copies *strings.Rep
 	if err != nil {
 		return nil, err
 	}
-	// The go command tells but the first of a package, so what was broken says
-	// nothing about what became of it.
-	return slices.DeleteFunc(problems, func(p Problem) bool {
-		return slices.ContainsFunc(before, func(b Problem) bool { return path.Dir(b.File) == path.Dir(p.File) })
-	}), nil
+	for i, p := range problems {
+		problems[i].Before = slices.ContainsFunc(before, func(b Problem) bool { return path.Dir(b.File) == path.Dir(p.File) })
+	}
+	return problems, nil
 }
 
 // spoken reports whether a file that stands or comes in one of dirs has a build

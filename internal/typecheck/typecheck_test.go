@@ -57,14 +57,14 @@ func TestCheck(t *testing.T) {
 		}, nil},
 		{"an unknown name", []string{"cmd/orders"}, map[string]*tree.File{
 			"cmd/orders/main.go": file("package main\n\nimport \"acme.com/orders/internal/box\"\n\nfunc main() { box.Close() }\n"),
-		}, []Problem{{"cmd/orders/main.go", 5, "undefined: box.Close"}}},
+		}, []Problem{{"cmd/orders/main.go", 5, "undefined: box.Close", false}}},
 		{"in a test", []string{"internal/box"}, map[string]*tree.File{
 			"internal/box/box.go": file("package box\n\nfunc Open(s string) string { return s }\n"),
-		}, []Problem{{"internal/box/x_test.go", 5, "cannot use 2 (untyped int constant) as string value in argument to Open"}}},
+		}, []Problem{{"internal/box/x_test.go", 5, "cannot use 2 (untyped int constant) as string value in argument to Open", false}}},
 		{"by a file that goes", []string{"internal/tidy"}, map[string]*tree.File{
 			"internal/tidy/tidy.go":  file("package tidy\n\nconst a = b\n"),
 			"internal/tidy/other.go": nil,
-		}, []Problem{{"internal/tidy/tidy.go", 3, "undefined: b"}}},
+		}, []Problem{{"internal/tidy/tidy.go", 3, "undefined: b", false}}},
 		{"a new package", []string{"internal/box"}, map[string]*tree.File{
 			"internal/box/box.go":  file("package box\n\nimport \"acme.com/orders/internal/lid\"\n\nfunc Open(n int) int { return n + lid.Weight }\n"),
 			"internal/lid/lid.go":  file("package lid\n\nconst Weight = 1\n"),
@@ -73,14 +73,20 @@ func TestCheck(t *testing.T) {
 		}, nil},
 		{"a package of its own that is not there", []string{"internal/box"}, map[string]*tree.File{
 			"internal/box/lid.go": file("package box\n\nimport _ \"acme.com/orders/internal/lid\"\n"),
-		}, []Problem{{"internal/box/lid.go", 3, "package acme.com/orders/internal/lid is not there"}}},
+		}, []Problem{{"internal/box/lid.go", 3, "package acme.com/orders/internal/lid is not there", false}}},
 		{"broken before", []string{"internal/bad"}, map[string]*tree.File{
 			"internal/bad/more.go": file("package bad\n\nconst a = b\n"),
-		}, nil},
+		}, []Problem{
+			{"internal/bad/bad.go", 3, `cannot use "x" (untyped string constant) as int value in variable declaration`, true},
+			{"internal/bad/more.go", 3, "undefined: b", true},
+		}},
+		{"with a tag alone", []string{"internal/box"}, map[string]*tree.File{
+			"internal/box/lid.go": file("//go:build linux && production\n\npackage box\n\nconst lid = b\n"),
+		}, []Problem{{"internal/box/lid.go", 5, "undefined: b", false}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := Check(t.Context(), root, tt.dirs, tt.after)
+			got, err := Check(t.Context(), root, tt.dirs, tt.after, "production", "debug")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +109,7 @@ func TestCheckNamesTheFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]Problem{{"internal/tidy/tidy.go", 3, "undefined: b"}}, got); diff != "" {
+		if diff := cmp.Diff([]Problem{{"internal/tidy/tidy.go", 3, "undefined: b", false}}, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
