@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/mod/modfile"
 
 	"github.com/seed-d146d9dc/scaffold/internal/catalog"
 	"github.com/seed-d146d9dc/scaffold/internal/foreign"
@@ -81,66 +80,26 @@ func (d *foreignDraft) workspace(o *addOptions) error {
 	if _, err := os.Stat(filepath.Join(d.root, "vendor", "modules.txt")); err == nil {
 		d.vendor = true
 	}
-	abs, err := filepath.Abs(d.root)
+	w, err := workspaceOf(d.root)
 	if err != nil {
 		return err
 	}
-	file := workFile(abs)
-	if file == "" {
-		return nil
+	if w != nil && w.uses {
+		return d.inWorkspace(w)
 	}
-	data, err := os.ReadFile(file) //nolint:gosec // as the go command does
-	if err != nil {
-		return fmt.Errorf("GOWORK: %w (as the go command would say)", err)
-	}
-	return d.inWorkspace(file, data, abs)
-}
-
-// workFile is the workspace's file for a folder, as the go command finds it: what the
-// environment names, or the nearest in the folder or above. It is "" where there is none.
-func workFile(dir string) string {
-	switch file := os.Getenv("GOWORK"); file {
-	case "off":
-		return ""
-	case "", "auto":
-	default:
-		return file
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		file := filepath.Join(dir, "go.work")
-		if info, err := os.Stat(file); err == nil && !info.IsDir() {
-			return file
-		}
-		if filepath.Dir(dir) == dir {
-			return ""
-		}
-	}
+	return nil
 }
 
 // inWorkspace refuses a change after which the workspace would not load.
-func (d *foreignDraft) inWorkspace(file string, data []byte, abs string) error {
-	work, err := modfile.ParseWork(file, data, nil)
-	if err != nil {
-		return fmt.Errorf("%w (mend it, then run this again)", err)
-	}
-	uses := slices.ContainsFunc(work.Use, func(u *modfile.Use) bool {
-		dir := filepath.FromSlash(u.Path)
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(filepath.Dir(file), dir)
-		}
-		return filepath.Clean(dir) == abs
-	})
-	if !uses {
-		return nil
-	}
+func (d *foreignDraft) inWorkspace(w *workspace) error {
 	line := "1.18"
-	if work.Go != nil {
-		line = work.Go.Version
+	if w.parsed.Go != nil {
+		line = w.parsed.Go.Version
 	}
 	if gomod.GoLower(line, d.mod.Go) {
-		return usagef("%s: says go %s, and the module will need %s: run `go work edit -go=%s` (and -toolchain=none if it has one), then this again", shown(file), line, d.mod.Go, d.mod.Go)
+		return usagef("%s: says go %s, and the module will need %s: run `go work edit -go=%s` (and -toolchain=none if it has one), then this again", shown(w.file), line, d.mod.Go, d.mod.Go)
 	}
-	d.reasons = append(d.reasons, fmt.Sprintf("%s uses the module: builds there take the highest version that any of its modules requires", shown(file)))
+	d.reasons = append(d.reasons, fmt.Sprintf("%s uses the module: builds there take the highest version that any of its modules requires", shown(w.file)))
 	return nil
 }
 

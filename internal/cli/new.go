@@ -137,6 +137,7 @@ func runNew(ctx context.Context, a *app, o *newOptions, doc *document) error {
 	if !o.noGit {
 		a.initGit(ctx, root)
 	}
+	a.noteWorkspace(root)
 	if !o.json {
 		a.printNew(ctx, c, d, o)
 	}
