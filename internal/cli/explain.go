@@ -76,7 +76,11 @@ func runExplain(ctx context.Context, a *app, o *explainOptions) error {
 	if err != nil {
 		return err
 	}
-	x := explain(c, p)
+	name := "NAME"
+	if s != nil {
+		name = s.manifest.Name
+	}
+	x := explain(c, p, name)
 	if s != nil {
 		on := selection.Has(p.Name)
 		x.On = &on
@@ -84,15 +88,12 @@ func runExplain(ctx context.Context, a *app, o *explainOptions) error {
 	if o.json {
 		return a.printJSON(x)
 	}
-	name := "NAME"
-	if s != nil {
-		name = s.manifest.Name
-	}
-	a.printExplanation(c, x, name)
+	a.printExplanation(c, x)
 	return nil
 }
 
-func explain(c *catalog.Catalog, p *catalog.Pattern) *explanation {
+// explain says what a pattern is, with the files as the service of that name has them.
+func explain(c *catalog.Catalog, p *catalog.Pattern, name string) *explanation {
 	x := &explanation{Pattern: p, Options: []*catalog.Option{}, Files: []string{}, Joins: []join{}, RequiredBy: []string{}}
 	for _, o := range c.Options {
 		if o.Pattern == p.Name {
@@ -108,7 +109,7 @@ func explain(c *catalog.Catalog, p *catalog.Pattern) *explanation {
 		if !slices.Contains(f.Patterns, p.Name) {
 			continue
 		}
-		file := strings.TrimSuffix(f.Path, ".tmpl")
+		file := strings.Replace(strings.TrimSuffix(f.Path, ".tmpl"), "cmd/service/", "cmd/"+name+"/", 1)
 		if len(f.Patterns) == 1 {
 			x.Files = append(x.Files, file)
 			continue
@@ -140,21 +141,12 @@ func joinedRoutes(c *catalog.Catalog, patterns []string) []string {
 	return routes
 }
 
-// printExplanation prints x, with the files as the service of that name has
-// them.
-func (a *app) printExplanation(c *catalog.Catalog, x *explanation, name string) {
+func (a *app) printExplanation(c *catalog.Catalog, x *explanation) {
 	a.printf("%s: %s\n%s\n\n", x.Name, x.Title, x.Summary)
 	a.printf("  Use it when    %s\n", x.Guidance.Use)
 	a.printf("  Leave it when  %s\n", x.Guidance.Avoid)
 	a.printf("  Start with     %s\n", x.Guidance.Start)
 	a.printf("  Move on to     %s\n", x.Guidance.Next)
-	own := func(files []string) []string {
-		out := make([]string, len(files))
-		for i, f := range files {
-			out[i] = strings.Replace(f, "cmd/service/", "cmd/"+name+"/", 1)
-		}
-		return out
-	}
 	var engines, joins, options []string
 	for _, e := range x.Engines {
 		engines = append(engines, e.Name+": "+e.Summary+" ("+e.Variable+")")
@@ -165,7 +157,7 @@ func (a *app) printExplanation(c *catalog.Catalog, x *explanation, name string) 
 		}
 	}
 	for _, j := range x.Joins {
-		joins = append(joins, strings.Join(j.With, ", ")+": "+strings.Join(slices.Concat(own(j.Files), j.Routes), ", "))
+		joins = append(joins, strings.Join(j.With, ", ")+": "+strings.Join(slices.Concat(j.Files, j.Routes), ", "))
 	}
 	for _, section := range []struct {
 		title string
@@ -179,7 +171,7 @@ func (a *app) printExplanation(c *catalog.Catalog, x *explanation, name string) 
 		{"Required by", titled(c, x.RequiredBy)},
 		{"Can't be with", titled(c, x.Conflicts)},
 		{"Often goes with", titled(c, x.Suggests)},
-		{"Brings", own(x.Files)},
+		{"Brings", x.Files},
 		{"Joins with", joins},
 	} {
 		if len(section.lines) == 0 {
