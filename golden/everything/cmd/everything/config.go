@@ -6,6 +6,7 @@ import (
 	"iter"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -71,7 +72,7 @@ func parseFaults[T any](err error) iter.Seq2[string, error] {
 			if errors.As(err, &parse) {
 				if field, ok := reflect.TypeFor[T]().FieldByName(parse.Name); ok {
 					variable, _, _ = strings.Cut(field.Tag.Get("env"), ",")
-					err = fmt.Errorf("%s: %w", variable, parse.Err)
+					err = unread(variable, parse.Err)
 				}
 			}
 			if !yield(variable, err) {
@@ -79,6 +80,18 @@ func parseFaults[T any](err error) iter.Seq2[string, error] {
 			}
 		}
 	}
+}
+
+// unread says why a variable's value could not be read.
+func unread(variable string, err error) error {
+	num, ok := errors.AsType[*strconv.NumError](err)
+	switch {
+	case !ok:
+		return fmt.Errorf("%s: %w", variable, err)
+	case num.Func == "ParseBool":
+		return fmt.Errorf("%s=%s: must be true or false (%w)", variable, num.Num, num.Err)
+	}
+	return fmt.Errorf("%s=%s: must be a number (%w)", variable, num.Num, num.Err)
 }
 
 // refuse notes a fault, or all that are joined in one; nil is none. A

@@ -114,9 +114,9 @@ func (s *Streams) redeliver(ctx context.Context, job *river.Job[redelivery]) err
 	if err != nil {
 		return err
 	}
-	err, stack := fmt.Errorf("there is no handler of the group %q", l.group), ""
+	stack, err := "", fmt.Errorf("there is no handler of the group %q", l.group)
 	if handle, ok := s.handlers[l.group]; ok {
-		err, stack = try(ctx, handle, pubsub.Delivery{Message: l.message, Attempt: uint64(l.attempts) + 1}) //nolint:gosec // fits
+		stack, err = try(ctx, handle, pubsub.Delivery{Message: l.message, Attempt: uint64(l.attempts) + 1}) //nolint:gosec // fits
 	}
 	if err == nil {
 		return database.InTx(ctx, s.db, func(tx database.Tx) error {

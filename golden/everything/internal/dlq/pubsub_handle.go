@@ -39,7 +39,7 @@ func (s *Streams) Handle(group string, handle Handler) Handler {
 		}
 		l := streamLetter{group: group, message: d.Message, attempts: s.config.StreamAttempts, cause: errAbandoned.Error()}
 		if d.Attempt <= uint64(s.config.StreamAttempts) { //nolint:gosec // is more than 0
-			err, stack := try(ctx, handle, d)
+			stack, err := try(ctx, handle, d)
 			if err == nil {
 				return nil
 			}
@@ -150,14 +150,14 @@ func (u *unburied) take(group string, d pubsub.Delivery) (streamLetter, bool) {
 	return l, ok
 }
 
-// try calls the handler, and makes an error of its panic.
-func try(ctx context.Context, handle Handler, d pubsub.Delivery) (err error, stack string) { //nolint:staticcheck // the stack is what belongs to the error
+// try calls the handler, and makes an error of its panic, with the stack.
+func try(ctx context.Context, handle Handler, d pubsub.Delivery) (stack string, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err, stack = fmt.Errorf("panic: %v", v), string(debug.Stack())
+			stack, err = string(debug.Stack()), fmt.Errorf("panic: %v", v)
 		}
 	}()
-	return handle(ctx, d), ""
+	return "", handle(ctx, d)
 }
 
 func isPermanent(err error) bool {

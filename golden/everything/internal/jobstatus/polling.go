@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/riverqueue/river/rivertype"
@@ -32,9 +31,9 @@ type mark struct {
 
 // Version implements [polling.Source]. It takes its turn as all reads do.
 func (p polled) Version(ctx context.Context, key string) (v polling.Version, err error) {
-	id, err := strconv.ParseInt(key, 10, 64)
+	id, err := parseID(key)
 	if err != nil {
-		return v, errors.Join(polling.ErrNotFound, ErrNotFound)
+		return v, errors.Join(polling.ErrNotFound, err)
 	}
 	var m mark
 	err = p.board.read(ctx, func(ctx context.Context) error {
@@ -63,7 +62,7 @@ func (p polled) Load(ctx context.Context, key string) (polling.Version, any, err
 	if err != nil {
 		return v, nil, err
 	}
-	id, err := strconv.ParseInt(key, 10, 64)
+	id, err := parseID(key)
 	if err != nil {
 		return v, nil, err
 	}

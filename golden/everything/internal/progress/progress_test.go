@@ -601,7 +601,7 @@ func TestAnswers(t *testing.T) {
 	if stream := ask(id, "Accept", "text/shouts"); stream.Body.String() != "JOB "+id+"!" {
 		t.Errorf("%d %s", stream.Code, stream.Body)
 	}
-	for _, none := range []string{"4711", "0", "-1", "x", "99999999999999999999"} {
+	for _, none := range []string{"4711", "0", "-1", "+1", "01", "x", "99999999999999999999"} {
 		for _, accept := range []string{"*/*", "text/shouts"} {
 			if got := ask(none, "Accept", accept); got.Code != http.StatusNotFound {
 				t.Errorf("job %s: %d %s", none, got.Code, got.Body)

@@ -144,7 +144,7 @@ func (p Progress) pollIn(now time.Time) time.Duration {
 // when to ask again.
 func (t *Tracker) ServeProgress(w http.ResponseWriter, r *http.Request) error {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
-	if err != nil || id < 1 {
+	if err != nil || id < 1 || strconv.FormatInt(id, 10) != r.PathValue("id") { // no other form
 		return problem(r, ErrNotFound)
 	}
 	p, err := t.Get(r.Context(), id)

@@ -32,7 +32,7 @@ type Message struct {
 
 // What a caller can tell apart.
 var (
-	ErrInvalid     = errors.New("refused")
+	ErrInvalid     = errors.New("invalid message")
 	ErrTooLarge    = errors.New("the message is too large")
 	ErrUnavailable = errors.New("pub/sub is not available")
 	// ErrReplaced says that the stream is not the one that the sequence is of.

@@ -76,7 +76,7 @@ func view(u Upload) uploadJSON {
 }
 
 func viewRequest(number int, r Request) requestJSON {
-	return requestJSON{Number: number, Method: r.Method, URL: r.URL, Headers: r.Headers, ExpiresAt: r.ExpiresAt.UTC()}
+	return requestJSON{Number: number, Method: r.Method, URL: r.URL, Headers: r.Headers, ExpiresAt: r.ExpiresAt.UTC().Truncate(time.Millisecond)}
 }
 
 func (s *Uploads) handleCreate(w http.ResponseWriter, r *http.Request) error {

@@ -117,6 +117,10 @@ func TestJobstatusCancels(t *testing.T) {
 	jobstatusAwait(t, done, "succeeded")
 	status, body := send(t, http.MethodPost, done+"/cancel", "")
 	mustEqual(t, body, status, http.StatusConflict)
+	for _, sign := range []string{"0", "+", "%2B"} { // a job has one id
+		status, body := get(t, strings.Replace(done, "/jobs/", "/jobs/"+sign, 1))
+		mustEqual(t, body, status, http.StatusNotFound)
+	}
 }
 
 // workersWaitForInvoiceOf places an order and waits for its invoice.

@@ -121,9 +121,18 @@ func (b *Board) ServeCancel(w http.ResponseWriter, r *http.Request) error {
 }
 
 func jobID(r *http.Request) (int64, error) {
-	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
-	if err != nil || id < 1 {
-		return 0, problem(r, ErrNotFound)
+	id, err := parseID(r.PathValue("id"))
+	if err != nil {
+		return 0, problem(r, err)
+	}
+	return id, nil
+}
+
+// parseID reads a job's id, of which there is one form: no sign, no zero before it.
+func parseID(s string) (int64, error) {
+	id, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || id < 1 || strconv.FormatInt(id, 10) != s {
+		return 0, ErrNotFound
 	}
 	return id, nil
 }

@@ -184,7 +184,7 @@ func (p *Pool) checkRunAt(at *runAt, now time.Time) error {
 	if at == nil || at.Unix() >= 0 && !at.After(now.Add(p.config.MaxDelay)) {
 		return nil
 	}
-	return httpapi.NewProblem(http.StatusUnprocessableEntity, fmt.Sprintf("run_at: must be from 1970 to %s from now.", p.config.MaxDelay))
+	return httpapi.NewProblem(http.StatusUnprocessableEntity, fmt.Sprintf("run_at: must be from 1970 to %s.", now.Add(p.config.MaxDelay).UTC().Format(time.RFC3339)))
 }
 
 func (p *Pool) checkDepth(kind string) error {

@@ -142,6 +142,7 @@ func TestAllFaultsAreToldBeforeAnythingActs(t *testing.T) {
 		"ADDR":                     "127.0.0.1:99999",
 		"LOG_FORMAT":               "xml",
 		"HTTP_READ_TIMEOUT":        "soon",
+		"HTTP_MAX_BODY_BYTES":      "many",
 		"HTTP_READ_HEADER_TIMEOUT": "-1s",
 		"HTTP_CLOSE_TIMEOUT":       "1m",
 		"SHUTDOWN_TIMEOUT":         "0s",
@@ -158,6 +159,7 @@ func TestAllFaultsAreToldBeforeAnythingActs(t *testing.T) {
 		"EXAMPLE_TIMEOUT=-2: must be at least 0",
 		"EXAMPLE_SIZE=0: must be more than 0",
 		`HTTP_READ_TIMEOUT: unable to parse duration: time: invalid duration "soon"`,
+		"HTTP_MAX_BODY_BYTES=many: must be a number (invalid syntax)",
 		"ADDR=127.0.0.1:99999: must be a host and a port such as localhost:8080 (address 99999: invalid port)",
 		"HTTP_READ_HEADER_TIMEOUT=-1s: must be from 1ms to 24h0m0s",
 	}
