@@ -169,6 +169,7 @@ packs:
 
 patterns:   # what we use
     # jobs
+    # for thumbnails
 
 options:
 
@@ -204,8 +205,7 @@ func TestUpdateKeepsLineEnds(t *testing.T) {
 }
 
 // From any manifest, however its owner commented it, to any other: the result
-// says what it should, keeps each comment that stands on its own line, and
-// updating it again changes nothing.
+// says what it should, keeps each comment, and updating it again changes nothing.
 func TestUpdateProperties(t *testing.T) {
 	t.Parallel()
 	text := rapid.OneOf(
@@ -232,6 +232,10 @@ func TestUpdateProperties(t *testing.T) {
 		for i := range lines {
 			if rapid.Bool().Draw(t, "comment") {
 				lines[i] = "  # mine\n\n" + lines[i]
+				comments++
+			}
+			if line, ok := strings.CutSuffix(lines[i], "\n"); ok && rapid.Bool().Draw(t, "comment behind") {
+				lines[i] = line + " # mine\n"
 				comments++
 			}
 		}

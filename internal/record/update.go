@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -145,6 +146,12 @@ func (e *editor) entries(key string, starts, ends []*yaml.Node, want []string, p
 		if !slices.Contains(want, n.Value) {
 			for l := n.Line; l <= ends[i].Line; l++ {
 				e.drop[l] = true
+			}
+			// What the owner has written behind it stays, on a line of its own.
+			if comment := cmp.Or(n.LineComment, ends[i].LineComment); comment != "" {
+				line := e.lines[n.Line-1]
+				indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+				e.insert[ends[i].Line] = append(e.insert[ends[i].Line], indent+comment+e.newline)
 			}
 		}
 	}
