@@ -176,11 +176,11 @@ func (a *app) printNextForeign(c *catalog.Catalog, d *foreignDraft, o *addOption
 		commands = slices.DeleteFunc(commands, func(c string) bool { return c == "go mod tidy" })
 	}
 	for _, c := range commands {
-		why := "your requirements and the patterns' are merged, and only the go command can tell whether more is needed (or add with --tidy)"
+		why := "before you build: your requirements and the patterns' are merged, and only the go command can tell whether more is needed (or add with --tidy)"
 		if c == "go mod vendor" {
-			why = "vendor/ lacks what is new"
+			why = "before you build: vendor/ lacks what is new"
 		}
-		a.printf("Run `%s`: %s.\n", c, why)
+		a.printf("Run `%s` %s.\n", c, why)
 	}
 	if o.wire == "" {
 		a.printWiring(d)
