@@ -29,7 +29,12 @@ func mergeGoMod(base, ours, theirs []byte, labels Labels) Result {
 	}
 	m := modMerge{base: mods[0], ours: mods[1], theirs: mods[2]}
 	if m.base != nil {
+		owners := modComments(ours)
+		for text, n := range modComments(base) {
+			owners[text] -= n
+		}
 		if data, err := m.merge(); err == nil {
+			m.lost(owners, data)
 			return Result{Data: data, Notes: m.notes}
 		}
 	}
@@ -58,6 +63,7 @@ func (m *modMerge) merge() ([]byte, error) {
 			return nil, err
 		}
 	}
+	m.fold()
 	m.requires()
 	m.ours.Cleanup()
 	return m.ours.Format()

@@ -194,6 +194,51 @@ func ownYAML(t *rapid.T, base string) (ours, added string) {
 	return strings.Join(lines, ""), added
 }
 
+// TestGoModKeepsComments: whatever the templates change, what an owner writes at
+// requirements, doubled ones too, stands in the result once, or a note has it.
+func TestGoModKeepsComments(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(label string) string {
+			text := "module example.com/main\n\ngo 1.26.0\n\nrequire (\n"
+			for i := range 4 {
+				if v := rapid.IntRange(0, 3).Draw(t, label); v > 0 {
+					text += fmt.Sprintf("\texample.com/m%d v1.%d.0\n", i, v)
+				}
+			}
+			return text + ")\n"
+		}
+		base, theirs := draw("base"), draw("next")
+		ours, comments := base, 0
+		comment := func(end string) string {
+			if !rapid.Bool().Draw(t, "comment") {
+				return end
+			}
+			comments++
+			return fmt.Sprintf("// own %d.%s", comments, end)
+		}
+		line := func(indent, verb string) string {
+			text := indent + comment("\n"+indent) + verb
+			return text + fmt.Sprintf("example.com/m%d v1.%d.0 ", rapid.IntRange(0, 5).Draw(t, "module"), rapid.IntRange(1, 3).Draw(t, "version")) + comment("") + "\n"
+		}
+		for range rapid.IntRange(1, 4).Draw(t, "additions") {
+			ours += "\n"
+			if rapid.Bool().Draw(t, "block") {
+				ours += comment("\n") + "require (\n" + line("\t", "") + line("\t", "") + "\t" + comment("") + "\n)\n"
+			} else {
+				ours += line("", "require ")
+			}
+		}
+		got := merge.Merge(merge.GoMod, []byte(base), []byte(ours), []byte(theirs), labels)
+		all := string(got.Data) + strings.Join(got.Notes, "\n")
+		for i := range comments {
+			if n := strings.Count(all, fmt.Sprintf("own %d.", i+1)); n != 1 {
+				t.Fatalf("comment %d is there %d times:\n%s\nours:\n%s", i+1, n, all, ours)
+			}
+		}
+	})
+}
+
 // TestGoModByModule compares the merged requirements with the rule, module by
 // module.
 func TestGoModByModule(t *testing.T) {
