@@ -89,7 +89,9 @@ type target struct {
 	// -1 for the start.
 	at   int
 	also []string // names of what was made of the router, up to there
-	file *ast.File
+	// missed is where the router is served or returned without passing the place.
+	missed token.Pos
+	file   *ast.File
 }
 
 func locate(fset *token.FileSet, file *ast.File, name, fn string, structs map[string][]held) (_ *target, err error) {
@@ -101,29 +103,30 @@ func locate(fset *token.FileSet, file *ast.File, name, fn string, structs map[st
 			if f.name != strings.TrimPrefix(strings.NewReplacer("(*", "", ")", "").Replace(fn), "*") {
 				continue
 			}
-			t := &target{file: file, main: f.name == "main"}
-			made := creations(file, f, structs)
-			if len(made) > 0 {
-				if t.creation, err = choose(made, name, fn, variable); err != nil {
+			t := new(target)
+			if made := creations(file, f, structs); len(made) > 0 {
+				if t, err = choose(fset, made, f.node, name, fn, variable); err != nil {
 					return nil, err
 				}
-				t.at = slices.Index(t.in, t.stmt)
 			} else if d, ok := f.node.(*ast.FuncDecl); ok {
-				if t.creation, err = chooseHanded(handed(file, d, structs), name, fn, variable); err != nil {
+				c, err := chooseHanded(handed(file, d, structs), name, fn, variable)
+				if err != nil {
 					return nil, err
 				}
+				t = newTarget(c)
 				t.at = -1
+				t.settle()
 			} else {
 				return nil, fmt.Errorf("%s: %s makes no router", name, fn)
 			}
-			if t.holder != "" {
-				t.also = append(t.also, t.holder)
+			if line := t.lateMiddleware(); line.IsValid() {
+				return nil, fmt.Errorf("%s: %s puts middleware on %s in line %d, behind a line that serves or returns it: %s", name, fn, t.name, fset.Position(line).Line, yourself)
 			}
+			t.file, t.main = file, f.name == "main"
 			t.site = Site{File: name, Line: fset.Position(f.node.Pos()).Line, Func: f.name, Var: t.name}
 			if t.stmt != nil {
 				t.site.Line = fset.Position(t.stmt.Pos()).Line
 			}
-			t.settle()
 			return t, nil
 		}
 	}
@@ -131,35 +134,74 @@ func locate(fset *token.FileSet, file *ast.File, name, fn string, structs map[st
 }
 
 // choose takes the one of several routers that is served, or the one that was named.
-func choose(made []creation, file, fn, variable string) (creation, error) {
+func choose(fset *token.FileSet, made []creation, node ast.Node, file, fn, variable string) (*target, error) {
 	slices.SortStableFunc(made, func(a, b creation) int { return int(b.router - a.router) })
-	if variable != "" {
-		i := slices.IndexFunc(made, func(c creation) bool { return c.name == variable })
-		if i < 0 {
-			return creation{}, fmt.Errorf("%s: %s makes no router %s", file, fn, variable)
-		}
-		return made[i], nil
-	}
-	// A library that does more for its user counts where there are two.
-	made = slices.DeleteFunc(made, func(c creation) bool { return c.router != made[0].router })
-	if len(made) == 1 {
-		return made[0], nil
+	all, first := made, made[0]
+	made = slices.DeleteFunc(slices.Clone(made), func(c creation) bool {
+		// A library that does more for its user counts where there are two.
+		return variable != "" && c.name != variable || variable == "" && c.router != first.router
+	})
+	if len(made) == 0 {
+		return nil, fmt.Errorf("%s: %s makes no router %s", file, fn, variable)
 	}
 	var names []string
-	var served []creation
+	var places, served []*target
 	for _, c := range made {
+		t := newTarget(c)
+		t.missed = t.lift(node)
+		isServed := slices.ContainsFunc(t.in[t.at+1:], t.hands)
+		t.settle()
+		if slices.ContainsFunc(places, t.same) {
+			continue // made in each of several branches
+		}
 		if !slices.Contains(names, c.name) {
 			names = append(names, c.name)
 		}
-		t := &target{creation: c}
-		if slices.ContainsFunc(c.in[slices.Index(c.in, c.stmt)+1:], t.hands) {
-			served = append(served, c)
+		places = append(places, t)
+		if isServed {
+			served = append(served, t)
 		}
 	}
-	if len(served) != 1 {
-		return creation{}, fmt.Errorf("%s: %s makes %d routers: say which, as in %s:%s:%s (it has %s)", file, fn, len(made), file, fn, names[0], strings.Join(names, ", "))
+	if len(places) == 1 || variable != "" {
+		served = places[:1]
 	}
-	return served[0], nil
+	if len(served) != 1 {
+		return nil, fmt.Errorf("%s: %s makes %d routers: say which, as in %s:%s:%s (it has %s)", file, fn, len(places), file, fn, names[0], strings.Join(names, ", "))
+	}
+	t := served[0]
+	if at := t.elsewhere(all); at.IsValid() {
+		return nil, fmt.Errorf("%s: %s makes %s in line %d, and makes, serves or returns it in line %d on a way that does not pass there: %s",
+			file, fn, t.name, fset.Position(t.stmt.Pos()).Line, fset.Position(at).Line, yourself)
+	}
+	return t, nil
+}
+
+const yourself = "there is no one place for the lines; paste them yourself"
+
+func newTarget(c creation) *target {
+	t := &target{creation: c}
+	if c.holder != "" {
+		t.also = []string{c.holder}
+	}
+	return t
+}
+
+// same reports whether both are one place for one router.
+func (t *target) same(o *target) bool {
+	return t.name == o.name && t.router == o.router && t.in[0] == o.in[0] && t.at == o.at
+}
+
+// elsewhere returns where the router is served, returned or made without passing the
+// place, if it is.
+func (t *target) elsewhere(made []creation) token.Pos {
+	root, _, _ := strings.Cut(t.name, ".")
+	for _, c := range made {
+		anew := c.name == t.name && c.stmt.Pos() > t.stmt.Pos() && !declares(c.stmt, root)
+		if anew && (c.stmt.Pos() > t.in[t.at].End() || c.router != t.router) {
+			return c.stmt.Pos()
+		}
+	}
+	return t.missed
 }
 
 // hands reports whether a statement gives the router to what serves, or returns it.
@@ -176,14 +218,11 @@ func (t *target) hands(stmt ast.Stmt) bool {
 // struct that holds it, counts as the router.
 func (t *target) settle() {
 	end := t.at + 1
-	for end < len(t.in) && !t.serves(t.in[end]) && (t.router != Gorilla || !t.catches(t.in[end])) {
-		if s, ok := t.in[end].(*ast.AssignStmt); ok && t.mentions(s) {
-			for _, made := range s.Lhs {
-				if name := expression(made); name != "" && name != "_" && name != "err" {
-					t.also = append(t.also, name)
-				}
-			}
-		}
+	if t.at >= 0 {
+		t.noteMade(t.in[t.at])
+	}
+	for end < len(t.in) && !t.serves(t.in[end]) && !t.returned(t.in[end]) && (t.router != Gorilla || !t.catches(t.in[end])) {
+		t.noteMade(t.in[end])
 		end++
 	}
 	for i := t.at + 1; i < end; i++ {
@@ -192,6 +231,19 @@ func (t *target) settle() {
 		}
 		if t.mentions(t.in[i]) {
 			t.at = i
+		}
+	}
+}
+
+// noteMade notes the names of what a statement makes of the router.
+func (t *target) noteMade(stmt ast.Stmt) {
+	s, ok := stmt.(*ast.AssignStmt)
+	if !ok || !t.mentions(s) {
+		return
+	}
+	for _, made := range s.Lhs {
+		if name := expression(made); name != "" && name != "_" && name != "err" {
+			t.also = append(t.also, name)
 		}
 	}
 }
@@ -246,25 +298,33 @@ func (t *target) serves(stmt ast.Stmt) bool {
 	found := false
 	ast.Inspect(stmt, func(n ast.Node) bool {
 		switch x := n.(type) {
+		case *ast.FuncLit:
+			root, _, _ := strings.Cut(t.name, ".")
+			return !takes(x.Type, root) // there the name is another thing's
 		case *ast.CallExpr:
-			sel, ok := x.Fun.(*ast.SelectorExpr)
-			name := ""
-			if ok {
-				name = sel.Sel.Name
-			} else if id, isName := x.Fun.(*ast.Ident); isName {
-				name = id.Name
-			}
-			verb := strings.TrimPrefix(strings.ToLower(name), "must")
-			serving := slices.ContainsFunc([]string{"run", "start", "listen", "serve"}, func(v string) bool { return strings.HasPrefix(verb, v) })
-			onRouter := ok && (expression(sel.X) == t.name || slices.Contains(t.also, expression(sel.X)))
-			withRouter := slices.ContainsFunc(x.Args, func(arg ast.Expr) bool { return t.mentions(arg) })
-			if serving && (onRouter || withRouter || strings.HasPrefix(verb, "listen")) {
-				found = true
-			}
+			found = found || t.serving(x)
 		}
 		return !found
 	})
 	return found
+}
+
+// serving reports whether a call serves with the router, by the name of what is called.
+func (t *target) serving(call *ast.CallExpr) bool {
+	sel, ok := call.Fun.(*ast.SelectorExpr)
+	name := ""
+	if ok {
+		name = sel.Sel.Name
+	} else if id, isName := call.Fun.(*ast.Ident); isName {
+		name = id.Name
+	}
+	verb := strings.TrimPrefix(strings.ToLower(name), "must")
+	if pkg, _ := selector(call.Fun); strings.HasPrefix(verb, "listen") && pkg != "net" && pkg != "tls" {
+		return true
+	}
+	onRouter := ok && (expression(sel.X) == t.name || slices.Contains(t.also, expression(sel.X)))
+	return slices.ContainsFunc([]string{"run", "start", "serve"}, func(v string) bool { return strings.HasPrefix(verb, v) }) &&
+		(onRouter || slices.ContainsFunc(call.Args, func(arg ast.Expr) bool { return t.mentions(arg) }))
 }
 
 // closes reports whether the function returns only when the server has stopped.
