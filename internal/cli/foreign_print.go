@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-
 	"github.com/seed-d146d9dc/scaffold/internal/catalog"
 	"github.com/seed-d146d9dc/scaffold/internal/foreign"
 	"github.com/seed-d146d9dc/scaffold/internal/gomod"
