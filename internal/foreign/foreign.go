@@ -7,6 +7,7 @@
 package foreign
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -14,6 +15,7 @@ import (
 	"go/token"
 	"io/fs"
 	"maps"
+	"math"
 	"path"
 	"regexp"
 	"slices"
@@ -117,6 +119,7 @@ type foundSite struct {
 	Site
 	router Router
 	depth  int
+	built  bool // by another function of the package
 }
 
 // aside are folders of programs that are not what a repository is for.
@@ -303,15 +306,15 @@ func (l *looker) find(routed map[string][]byte, depth int) {
 		}
 		files = append(files, file)
 	}
-	structs := holders(files...)
+	pkg := knownOf(files...)
 	for _, file := range files {
 		for _, decl := range file.Decls {
 			for _, fn := range functions(decl) {
-				for _, made := range creations(file, fn, structs) {
+				for _, made := range creations(file, fn, pkg) {
 					at := made.stmt.Pos()
 					l.sites = append(l.sites, foundSite{
 						Site:   Site{File: fset.File(at).Name(), Line: fset.Position(at).Line, Func: fn.name, Var: made.name},
-						router: made.router, depth: depth,
+						router: made.router, depth: depth, built: !made.direct(),
 					})
 				}
 			}
@@ -320,15 +323,19 @@ func (l *looker) find(routed map[string][]byte, depth int) {
 }
 
 // choose keeps the sites of the router that counts, those in a main function
-// first, then those nearest to a command.
+// first, then those nearest to a command, and last those at which another function
+// has made it: it can lead there what it has no route for.
 func (l *looker) choose() {
 	rank := func(s foundSite) int {
+		if s.built {
+			return math.MaxInt
+		}
 		if s.Func == "main" || s.Func == "run" {
 			return s.depth
 		}
 		return s.depth + 1
 	}
-	slices.SortStableFunc(l.sites, func(a, b foundSite) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(l.sites, func(a, b foundSite) int { return cmp.Compare(rank(a), rank(b)) })
 	for _, s := range l.sites {
 		if s.router == l.repo.Router {
 			l.repo.Sites = append(l.repo.Sites, s.Site)

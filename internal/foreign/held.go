@@ -1,7 +1,6 @@
 package foreign
 
 import (
-	"fmt"
 	"go/ast"
 	"slices"
 	"strconv"
@@ -74,7 +73,7 @@ func ofRouter(typ ast.Expr, names map[string]Router) (Router, string, bool) {
 	}
 	pkg, name := selector(typ)
 	r, ok := names[pkg]
-	return r, name, ok && slices.Contains(routers[r].types, name)
+	return r, name, ok && (slices.Contains(routers[r].types, name) || slices.Contains(routers[r].groups, name))
 }
 
 // importOf returns the path by which a file imports a router.
@@ -91,7 +90,7 @@ func importOf(file *ast.File, router Router) string {
 
 // handed returns the parameters by which a function is handed a router, and the fields
 // of its receiver and parameters that hold one: what it need not make.
-func handed(file *ast.File, fn *ast.FuncDecl, structs map[string][]held) (found []creation) {
+func handed(file *ast.File, fn *ast.FuncDecl, pkg known) (found []creation) {
 	names := routersByName(file)
 	fields := fn.Type.Params.List
 	if fn.Recv != nil {
@@ -108,7 +107,7 @@ func handed(file *ast.File, fn *ast.FuncDecl, structs map[string][]held) (found 
 			found = append(found, c)
 			continue
 		}
-		for _, h := range structs[receiver(f.Type)] {
+		for _, h := range pkg.structs[receiver(f.Type)] {
 			c.router, c.path, c.name, c.holder = h.router, h.path, h.in(name), name
 			found = append(found, c)
 		}
@@ -118,18 +117,26 @@ func handed(file *ast.File, fn *ast.FuncDecl, structs map[string][]held) (found 
 
 // chooseHanded takes the router that was named, or else the first that the function
 // speaks of.
-func chooseHanded(handed []creation, file, fn, variable string) (creation, error) {
-	for _, c := range handed {
-		t := &target{creation: c}
-		if c.name == variable || variable == "" && t.mentions(c.body) {
-			return c, nil
+func (s *search) chooseHanded(handed []creation) (*target, error) {
+	var t *target
+	for _, c := range slices.Backward(handed) {
+		if c.name == s.variable || s.variable == "" && c.spokenOf() {
+			t = newTarget(c)
 		}
 	}
 	switch {
+	case t != nil:
 	case len(handed) == 0:
-		return creation{}, fmt.Errorf("%s: %s makes no router, and is handed none (of net/http, chi, gin, echo or gorilla/mux)", file, fn)
-	case variable != "":
-		return creation{}, fmt.Errorf("%s: %s makes no router %s, and is handed none", file, fn, variable)
+		return nil, s.errorf("makes no router, and is handed none (of net/http, chi, gin, echo or gorilla/mux)")
+	case s.variable != "":
+		return nil, s.errorf("makes no router %s, and is handed none", s.variable)
+	default:
+		t = newTarget(handed[0])
 	}
-	return handed[0], nil
+	t.at = -1
+	t.settle()
+	return t, nil
 }
+
+// spokenOf reports whether the function that has a router speaks of it by its own name.
+func (c creation) spokenOf() bool { return (&target{creation: c}).mentions(c.body) }

@@ -29,17 +29,18 @@ func (r Router) String() string {
 }
 
 // routers say by what a router is known, how one is made, and of which types it
-// is handed on.
+// is handed on: as a whole, or as a group of its routes.
 var routers = [...]struct {
-	path  *regexp.Regexp
-	makes []string
-	types []string
+	path   *regexp.Regexp
+	makes  []string
+	types  []string
+	groups []string
 }{
-	NetHTTP: {regexp.MustCompile(`^net/http$`), []string{"NewServeMux"}, []string{"ServeMux"}},
-	Gorilla: {regexp.MustCompile(`^github\.com/gorilla/mux$`), []string{"NewRouter"}, []string{"Router"}},
-	Chi:     {regexp.MustCompile(`^github\.com/go-chi/chi(/v\d+)?$`), []string{"NewRouter", "NewMux"}, []string{"Router", "Mux"}},
-	Echo:    {regexp.MustCompile(`^github\.com/labstack/echo(/v\d+)?$`), []string{"New"}, []string{"Echo", "Group"}},
-	Gin:     {regexp.MustCompile(`^github\.com/gin-gonic/gin$`), []string{"Default", "New"}, []string{"Engine", "RouterGroup", "IRouter", "IRoutes"}},
+	NetHTTP: {regexp.MustCompile(`^net/http$`), []string{"NewServeMux"}, []string{"ServeMux"}, nil},
+	Gorilla: {regexp.MustCompile(`^github\.com/gorilla/mux$`), []string{"NewRouter"}, []string{"Router"}, nil},
+	Chi:     {regexp.MustCompile(`^github\.com/go-chi/chi(/v\d+)?$`), []string{"NewRouter", "NewMux"}, []string{"Router", "Mux"}, nil},
+	Echo:    {regexp.MustCompile(`^github\.com/labstack/echo(/v\d+)?$`), []string{"New"}, []string{"Echo"}, []string{"Group"}},
+	Gin:     {regexp.MustCompile(`^github\.com/gin-gonic/gin$`), []string{"Default", "New"}, []string{"Engine"}, []string{"RouterGroup", "IRouter", "IRoutes"}},
 }
 
 func routerOf(imp string) (Router, bool) {
@@ -90,7 +91,9 @@ type creation struct {
 	name   string // of the variable, as in r or s.router
 	// holder is the variable that has the router in a field, "" if none is known to.
 	holder string
-	stmt   ast.Stmt
+	// builder is the function of the package that makes it, nil if none is called.
+	builder *builder
+	stmt    ast.Stmt
 	// in is the list of statements that stmt is one of.
 	in []ast.Stmt
 	// fn is the type of the innermost function that it is in.
@@ -102,15 +105,15 @@ type creation struct {
 // creations returns the routers that fn makes, for a variable or a field of what it
 // makes for one, in the order of their places, or, where it makes none but has
 // handlers for the default mux, that.
-func creations(file *ast.File, fn function, structs map[string][]held) []creation {
-	names := routersByName(file)
+func creations(file *ast.File, fn function, pkg known) []creation {
+	pkg = pkg.in(file)
 	var found, defaults []creation
 	walk(fn.node, func(in []ast.Stmt, stmt ast.Stmt, ft *ast.FuncType, body *ast.BlockStmt) {
 		at := creation{stmt: stmt, in: in, fn: ft, body: body}
 		switch s := stmt.(type) {
 		case *ast.AssignStmt:
-			if len(s.Rhs) == 1 && len(s.Lhs) >= 1 {
-				found = append(found, at.of(expression(s.Lhs[0]), s.Rhs[0], names, structs)...)
+			if len(s.Rhs) == 1 {
+				found = append(found, at.of(s.Lhs, s.Rhs[0], pkg)...)
 			}
 		case *ast.DeclStmt:
 			gen, ok := s.Decl.(*ast.GenDecl)
@@ -119,7 +122,7 @@ func creations(file *ast.File, fn function, structs map[string][]held) []creatio
 			}
 			for _, spec := range gen.Specs {
 				if v, ok := spec.(*ast.ValueSpec); ok && len(v.Values) == 1 {
-					found = append(found, at.of(v.Names[0].Name, v.Values[0], names, structs)...)
+					found = append(found, at.declared(v, pkg)...)
 				}
 			}
 		case *ast.ExprStmt:
@@ -127,34 +130,52 @@ func creations(file *ast.File, fn function, structs map[string][]held) []creatio
 			if !ok {
 				return
 			}
-			pkg, name := selector(call.Fun)
-			if r, ok := names[pkg]; ok && r == NetHTTP && (name == "Handle" || name == "HandleFunc") {
-				at.router, at.name = NetHTTP, pkg+".DefaultServeMux"
+			http, name := selector(call.Fun)
+			if r, ok := pkg.names[http]; ok && r == NetHTTP && (name == "Handle" || name == "HandleFunc") {
+				at.router, at.name = NetHTTP, http+".DefaultServeMux"
 				defaults = append(defaults, at)
 			}
 		}
 	})
-	if len(found) == 0 && len(defaults) > 0 {
-		return defaults[:1]
+	if len(defaults) > 0 && !slices.ContainsFunc(found, creation.direct) {
+		found = append(found, defaults[0])
 	}
 	return found
 }
 
-// of returns the creation c for a variable of that name, if its value is a new router
+// direct reports whether the function makes the router itself.
+func (c creation) direct() bool { return c.builder == nil }
+
+// declared returns the creation c for the variables of a declaration. What another
+// function made a variable of a type that is no router's, such as a handler, is none.
+func (c creation) declared(v *ast.ValueSpec, pkg known) []creation {
+	left := make([]ast.Expr, 0, len(v.Names))
+	for _, id := range v.Names {
+		left = append(left, id)
+	}
+	return slices.DeleteFunc(c.of(left, v.Values[0], pkg), func(made creation) bool {
+		return v.Type != nil && !made.direct() && !pkg.holds(v.Type)
+	})
+}
+
+// of returns the creation c for the variables that get a value, if that is a new router
 // or a struct's literal with new routers.
-func (c creation) of(name string, value ast.Expr, names map[string]Router, structs map[string][]held) (made []creation) {
-	if name == "" || name == "_" {
-		return nil
+func (c creation) of(left []ast.Expr, value ast.Expr, pkg known) (made []creation) {
+	if new, i, ok := c.makes(value, pkg); ok {
+		if i < len(left) {
+			new.name = expression(left[i])
+		}
+		if new.name == "" || new.name == "_" {
+			return nil
+		}
+		return []creation{new}
 	}
-	if r, ok := makes(value, names); ok {
-		c.router, c.name = r, name
-		return []creation{c}
-	}
+	name := expression(left[0])
 	if x, ok := value.(*ast.UnaryExpr); ok && x.Op == token.AND {
 		value = x.X
 	}
 	lit, ok := value.(*ast.CompositeLit)
-	if !ok {
+	if !ok || name == "" || name == "_" {
 		return nil
 	}
 	for _, elt := range lit.Elts {
@@ -162,32 +183,37 @@ func (c creation) of(name string, value ast.Expr, names map[string]Router, struc
 		if !ok {
 			continue
 		}
-		r, ok := makes(pair.Value, names)
-		for _, h := range structs[receiver(lit.Type)] {
-			if ok && h.router == r && h.field == expression(pair.Key) {
-				c.router, c.name, c.holder = r, h.in(name), name
-				made = append(made, c)
+		new, _, ok := c.makes(pair.Value, pkg)
+		for _, h := range pkg.structs[receiver(lit.Type)] {
+			if ok && h.router == new.router && h.field == expression(pair.Key) {
+				new.name, new.holder = h.in(name), name
+				made = append(made, new)
 			}
 		}
 	}
 	return made
 }
 
-// makes reports whether an expression is a new router.
-func makes(expr ast.Expr, names map[string]Router) (Router, bool) {
+// makes reports whether an expression is a new router, and which of its results.
+func (c creation) makes(expr ast.Expr, pkg known) (_ creation, result int, ok bool) {
 	for {
 		// As in mux.NewRouter().StrictSlash(true).
 		call, ok := expr.(*ast.CallExpr)
 		if !ok {
-			return 0, false
+			return c, 0, false
 		}
-		pkg, name := selector(call.Fun)
-		if r, ok := names[pkg]; ok && slices.Contains(routers[r].makes, name) {
-			return r, true
+		x, name := selector(call.Fun)
+		if r, ok := pkg.names[x]; ok && slices.Contains(routers[r].makes, name) {
+			c.router = r
+			return c, 0, true
+		}
+		if b := pkg.builder(call.Fun); b != nil {
+			c.router, c.path, c.builder = b.router, b.path, b
+			return c, b.result, true
 		}
 		sel, ok := call.Fun.(*ast.SelectorExpr)
 		if !ok || name == "Group" || name == "Route" {
-			return 0, false
+			return c, 0, false
 		}
 		expr = sel.X
 	}

@@ -62,7 +62,9 @@ func Wire(fsys fs.FS, name, fn string, lib Library) (*Wiring, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := locate(fset, file, name, fn, holders(append(others, file)...))
+	fn, variable, _ := strings.Cut(fn, ":")
+	s := &search{fset: fset, file: file, pkg: knownOf(append(others, file)...), name: name, fn: fn, variable: variable}
+	t, err := s.locate()
 	if err != nil {
 		return nil, err
 	}
@@ -89,119 +91,11 @@ type target struct {
 	// -1 for the start.
 	at   int
 	also []string // names of what was made of the router, up to there
-	// missed is where the router is served or returned without passing the place.
+	// served says that it is behind the place, and missed where it is, or where it is
+	// returned, without passing that.
+	served bool
 	missed token.Pos
 	file   *ast.File
-}
-
-func locate(fset *token.FileSet, file *ast.File, name, fn string, structs map[string][]held) (_ *target, err error) {
-	fn, variable, _ := strings.Cut(fn, ":")
-	var names []string
-	for _, decl := range file.Decls {
-		for _, f := range functions(decl) {
-			names = append(names, f.name)
-			if f.name != strings.TrimPrefix(strings.NewReplacer("(*", "", ")", "").Replace(fn), "*") {
-				continue
-			}
-			t := new(target)
-			if made := creations(file, f, structs); len(made) > 0 {
-				if t, err = choose(fset, made, f.node, name, fn, variable); err != nil {
-					return nil, err
-				}
-			} else if d, ok := f.node.(*ast.FuncDecl); ok {
-				c, err := chooseHanded(handed(file, d, structs), name, fn, variable)
-				if err != nil {
-					return nil, err
-				}
-				t = newTarget(c)
-				t.at = -1
-				t.settle()
-			} else {
-				return nil, fmt.Errorf("%s: %s makes no router", name, fn)
-			}
-			if line := t.lateMiddleware(); line.IsValid() {
-				return nil, fmt.Errorf("%s: %s puts middleware on %s in line %d, behind a line that serves or returns it: %s", name, fn, t.name, fset.Position(line).Line, yourself)
-			}
-			t.file, t.main = file, f.name == "main"
-			t.site = Site{File: name, Line: fset.Position(f.node.Pos()).Line, Func: f.name, Var: t.name}
-			if t.stmt != nil {
-				t.site.Line = fset.Position(t.stmt.Pos()).Line
-			}
-			return t, nil
-		}
-	}
-	return nil, fmt.Errorf("%s: has no function %s (it has %s)", name, fn, strings.Join(names, ", "))
-}
-
-// choose takes the one of several routers that is served, or the one that was named.
-func choose(fset *token.FileSet, made []creation, node ast.Node, file, fn, variable string) (*target, error) {
-	slices.SortStableFunc(made, func(a, b creation) int { return int(b.router - a.router) })
-	all, first := made, made[0]
-	made = slices.DeleteFunc(slices.Clone(made), func(c creation) bool {
-		// A library that does more for its user counts where there are two.
-		return variable != "" && c.name != variable || variable == "" && c.router != first.router
-	})
-	if len(made) == 0 {
-		return nil, fmt.Errorf("%s: %s makes no router %s", file, fn, variable)
-	}
-	var names []string
-	var places, served []*target
-	for _, c := range made {
-		t := newTarget(c)
-		t.missed = t.lift(node)
-		isServed := slices.ContainsFunc(t.in[t.at+1:], t.hands)
-		t.settle()
-		if slices.ContainsFunc(places, t.same) {
-			continue // made in each of several branches
-		}
-		if !slices.Contains(names, c.name) {
-			names = append(names, c.name)
-		}
-		places = append(places, t)
-		if isServed {
-			served = append(served, t)
-		}
-	}
-	if len(places) == 1 || variable != "" {
-		served = places[:1]
-	}
-	if len(served) != 1 {
-		return nil, fmt.Errorf("%s: %s makes %d routers: say which, as in %s:%s:%s (it has %s)", file, fn, len(places), file, fn, names[0], strings.Join(names, ", "))
-	}
-	t := served[0]
-	if at := t.elsewhere(all); at.IsValid() {
-		return nil, fmt.Errorf("%s: %s makes %s in line %d, and makes, serves or returns it in line %d on a way that does not pass there: %s",
-			file, fn, t.name, fset.Position(t.stmt.Pos()).Line, fset.Position(at).Line, yourself)
-	}
-	return t, nil
-}
-
-const yourself = "there is no one place for the lines; paste them yourself"
-
-func newTarget(c creation) *target {
-	t := &target{creation: c}
-	if c.holder != "" {
-		t.also = []string{c.holder}
-	}
-	return t
-}
-
-// same reports whether both are one place for one router.
-func (t *target) same(o *target) bool {
-	return t.name == o.name && t.router == o.router && t.in[0] == o.in[0] && t.at == o.at
-}
-
-// elsewhere returns where the router is served, returned or made without passing the
-// place, if it is.
-func (t *target) elsewhere(made []creation) token.Pos {
-	root, _, _ := strings.Cut(t.name, ".")
-	for _, c := range made {
-		anew := c.name == t.name && c.stmt.Pos() > t.stmt.Pos() && !declares(c.stmt, root)
-		if anew && (c.stmt.Pos() > t.in[t.at].End() || c.router != t.router) {
-			return c.stmt.Pos()
-		}
-	}
-	return t.missed
 }
 
 // hands reports whether a statement gives the router to what serves, or returns it.
@@ -225,12 +119,33 @@ func (t *target) settle() {
 		t.noteMade(t.in[end])
 		end++
 	}
+	defer t.passCheck()
 	for i := t.at + 1; i < end; i++ {
 		if t.makesServer(t.in[i]) && !slices.ContainsFunc(t.in[i+1:end], func(stmt ast.Stmt) bool { return t.mentions(stmt) }) {
 			return
 		}
 		if t.mentions(t.in[i]) {
 			t.at = i
+		}
+	}
+}
+
+// passCheck moves the place behind what looks at another result of the statement that it
+// is behind, as at an error.
+func (t *target) passCheck() {
+	if t.at < 0 || t.at+1 >= len(t.in) {
+		return
+	}
+	made, isAssigned := t.in[t.at].(*ast.AssignStmt)
+	check, isCheck := t.in[t.at+1].(*ast.IfStmt)
+	if !isAssigned || !isCheck || t.serves(check) {
+		return
+	}
+	for _, l := range made.Lhs {
+		name := expression(l)
+		if name != "" && name != "_" && name != t.name && (&target{creation: creation{name: name}}).mentions(check.Cond) {
+			t.at++
+			return
 		}
 	}
 }
@@ -250,13 +165,16 @@ func (t *target) noteMade(stmt ast.Stmt) {
 
 // catches reports whether a statement leads all requests somewhere that no earlier
 // route has taken. Its middleware a router of gorilla/mux takes from anywhere.
-func (t *target) catches(stmt ast.Stmt) bool {
+func (t *target) catches(stmt ast.Stmt) bool { return catchesAll(stmt, t.name) }
+
+// catchesAll does so for the router that is known by a name, or for any if there is none.
+func catchesAll(n ast.Node, router string) bool {
 	found := false
-	ast.Inspect(stmt, func(n ast.Node) bool {
+	ast.Inspect(n, func(n ast.Node) bool {
 		if call, ok := n.(*ast.CallExpr); ok {
 			sel, ok := call.Fun.(*ast.SelectorExpr)
 			args := literals(call.Args)
-			found = found || ok && expression(sel.X) == t.name && sel.Sel.Name == "PathPrefix" && len(args) == 1 && args[0] == "/"
+			found = found || ok && (router == "" || expression(sel.X) == router) && sel.Sel.Name == "PathPrefix" && len(args) == 1 && args[0] == "/"
 		}
 		return !found
 	})
