@@ -106,7 +106,7 @@ func (e *edit) importBlock(eol string) (span, string) {
 	lines := func(list []string) string {
 		text := ""
 		for _, l := range list {
-			text += eol + "\t" + l
+			text += strings.TrimRight(eol+"\t"+l, "\t") // "" parts groups
 		}
 		return text
 	}
