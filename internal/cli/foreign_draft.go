@@ -89,11 +89,9 @@ func draftForeign(c *catalog.Catalog, o *addOptions, root, folder string) (*fore
 	}
 	d.routes = render.Routes(c, d.selection)
 	if d.wiring != nil {
-		src, err := fs.ReadFile(fsys, d.wiring.Site.File)
-		if err != nil {
+		if err := d.checkRoutes(fsys); err != nil {
 			return nil, err
 		}
-		d.checkRoutes(src)
 	}
 	return d, d.workspace(o)
 }

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -23,7 +25,7 @@ func (d *draft) checkRoutes() {
 		if step.Action == plan.Keep || !d.answers(step.Path) {
 			continue
 		}
-		for _, come := range moreAnswers(step.Path, d.base[step.Path].Data, d.next[step.Path].Data) {
+		for _, come := range moreAnswers(step.Path, d.base[step.Path].Data, d.next[step.Path].Data, nil) {
 			for _, a := range theirs {
 				if a.Clashes(foreign.NetHTTP, come.Method, come.Path) {
 					d.clashes = append(d.clashes, clash(a, come.Method, come.Path))
@@ -40,23 +42,32 @@ func (d *draft) answers(name string) bool {
 
 // ownAnswers are the routes in files of the owner's, and in what was added to others.
 func (d *draft) ownAnswers() (answers []foreign.Answer) {
-	for _, step := range d.plan.Steps {
-		if was, ok := d.base[step.Path]; ok && step.Work != nil && !step.Work.Equal(was) && d.answers(step.Path) {
-			answers = append(answers, moreAnswers(step.Path, was.Data, step.Work.Data)...)
-		}
-	}
+	own, pkg := make(map[string][]byte), make(map[string][]byte)
 	for _, name := range d.ownIn("cmd/" + d.want.Name) {
 		if src, err := os.ReadFile(filepath.Join(d.root, filepath.FromSlash(name))); err == nil && d.answers(name) { //nolint:gosec // a regular file of the service
-			answers = append(answers, foreign.Answers(name, src, ".mux")...)
+			own[name], pkg[name] = src, src
 		}
+	}
+	for _, step := range d.plan.Steps {
+		if step.Work != nil && d.answers(step.Path) {
+			pkg[step.Path] = step.Work.Data
+		}
+	}
+	for _, step := range d.plan.Steps {
+		if was, ok := d.base[step.Path]; ok && step.Work != nil && !step.Work.Equal(was) && d.answers(step.Path) {
+			answers = append(answers, moreAnswers(step.Path, was.Data, step.Work.Data, pkg)...)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		answers = append(answers, foreign.Answers(name, own[name], ".mux", pkg)...)
 	}
 	return answers
 }
 
 // moreAnswers are the routes of a file that it does not have in another version.
-func moreAnswers(name string, before, now []byte) []foreign.Answer {
-	had := foreign.Answers(name, before, ".mux")
-	return slices.DeleteFunc(foreign.Answers(name, now, ".mux"), func(a foreign.Answer) bool {
+func moreAnswers(name string, before, now []byte, pkg map[string][]byte) []foreign.Answer {
+	had := foreign.Answers(name, before, ".mux", pkg)
+	return slices.DeleteFunc(foreign.Answers(name, now, ".mux", pkg), func(a foreign.Answer) bool {
 		return slices.ContainsFunc(had, func(b foreign.Answer) bool { return a.Method == b.Method && a.Path == b.Path })
 	})
 }
@@ -67,12 +78,17 @@ func clash(a foreign.Answer, method, path string) string {
 
 // checkRoutes notes the routes of the owner's that clash with the library's, as far
 // as they are where that is wired.
-func (d *foreignDraft) checkRoutes(src []byte) {
-	for _, a := range foreign.Answers(d.wiring.Site.File, src, d.wiring.Site.Var) {
+func (d *foreignDraft) checkRoutes(fsys fs.FS) error {
+	pkg, err := foreign.Sources(fsys, d.wiring.Site.File)
+	if err != nil {
+		return err
+	}
+	for _, a := range foreign.Answers(d.wiring.Site.File, pkg[d.wiring.Site.File], d.wiring.Site.Var, pkg) {
 		for _, r := range d.routes {
 			if a.Clashes(d.wiring.Router, r.Method, r.Path) {
 				d.clashes = append(d.clashes, clash(a, r.Method, r.Path))
 			}
 		}
 	}
+	return nil
 }

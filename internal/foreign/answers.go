@@ -22,15 +22,17 @@ type Answer struct {
 // verbs are what the methods of routers begin with that are for one HTTP method.
 var verbs = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 
-// Answers returns the routes with literal paths that a file hands to the router
+// Answers returns the routes with constant paths that a file hands to the router
 // which it knows by a name, such as r, or s.router. A name that begins with a dot is
-// that of a field of anything. A file that does not parse has none.
-func Answers(name string, src []byte, router string) []Answer {
+// that of a field of anything. pkg has files of its package by their names, for the
+// constants that they declare. A file that does not parse has no routes.
+func Answers(name string, src []byte, router string, pkg map[string][]byte) []Answer {
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, name, src, parser.SkipObjectResolution)
 	if err != nil {
 		return nil
 	}
+	text := constants(fset, file, name, pkg)
 	var answers []Answer
 	methods := make(map[ast.Expr]string) // of calls that others are chained to
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -42,13 +44,13 @@ func Answers(name string, src []byte, router string) []Answer {
 		if !ok {
 			return true
 		}
-		if args := literals(call.Args); sel.Sel.Name == "Methods" && len(args) > 0 {
-			methods[sel.X] = args[0] // of gorilla/mux: r.Handle(...).Methods("GET")
+		if sel.Sel.Name == "Methods" && len(call.Args) > 0 {
+			methods[sel.X], _ = text(call.Args[0]) // of gorilla/mux: r.Handle(...).Methods("GET")
 		}
 		if on := expression(sel.X); on != router && (router[0] != '.' || !strings.HasSuffix("."+on, router)) {
 			return true
 		}
-		if method, path, ok := answer(sel.Sel.Name, literals(call.Args)); ok {
+		if method, path, ok := answer(sel.Sel.Name, call.Args, text); ok {
 			if method == "" {
 				method = methods[call]
 			}
@@ -76,22 +78,24 @@ func literals(args []ast.Expr) (texts []string) {
 }
 
 // answer is the route of a call, by its name and the strings that it begins with.
-func answer(name string, args []string) (method, path string, ok bool) {
-	if len(args) == 0 {
+func answer(name string, args []ast.Expr, text func(ast.Expr) (string, bool)) (method, path string, ok bool) {
+	verb := strings.ToUpper(name)
+	isVerb := slices.Contains(verbs, verb)
+	if len(args) == 0 || !isVerb && !slices.Contains([]string{"Handle", "HandleFunc", "Method", "MethodFunc", "Add", "Any", "Match"}, name) {
 		return "", "", false
 	}
-	switch name {
-	case "Handle", "HandleFunc", "Method", "MethodFunc", "Add", "Any", "Match":
-		path = args[0]
-		if before, after, found := strings.Cut(path, " "); found { // of net/http
-			method, path = before, strings.TrimSpace(after)
-		} else if len(args) > 1 { // of chi, gin and echo
-			method, path = strings.ToUpper(args[0]), args[1]
-		}
-	default:
-		path, method = args[0], strings.ToUpper(name)
-		ok = slices.Contains(verbs, method)
-		return method, path, ok && strings.HasPrefix(path, "/")
+	if path, ok = text(args[0]); !ok {
+		return "", "", false
+	}
+	before, after, found := strings.Cut(path, " ")
+	switch {
+	case isVerb:
+		method = verb
+	case found: // of net/http
+		method, path = before, strings.TrimSpace(after)
+	case len(args) > 1 && !strings.HasPrefix(path, "/"): // of chi, gin and echo
+		method = strings.ToUpper(path)
+		path, _ = text(args[1])
 	}
 	return method, path, strings.HasPrefix(path, "/")
 }

@@ -22,7 +22,7 @@ func TestAnswers(t *testing.T) {
 		`r.Use("/jobs")`:                                  nil,
 		`r.Handle("jobs", h)`:                             nil,
 	} {
-		got := foreign.Answers("main.go", []byte("package main\n\nfunc f() {\n\t"+call+"\n}\n"), "r")
+		got := foreign.Answers("main.go", []byte("package main\n\nfunc f() {\n\t"+call+"\n}\n"), "r", nil)
 		for i := range want {
 			want[i].File = "main.go"
 		}
@@ -31,11 +31,63 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	field := []byte("package main\n\nfunc (a *App) f() {\n\ta.mux.Handle(\"GET /x\", h)\n\tmux.Handle(\"GET /y\", h)\n}\n")
-	if got := foreign.Answers("x.go", field, ".mux"); len(got) != 2 {
+	if got := foreign.Answers("x.go", field, ".mux", nil); len(got) != 2 {
 		t.Errorf("of any field mux: %v, want two", got)
 	}
-	if got := foreign.Answers("x.go", []byte("package"), "r"); got != nil {
+	if got := foreign.Answers("x.go", []byte("package"), "r", nil); got != nil {
 		t.Errorf("no Go: %v", got)
+	}
+}
+
+// A path can be put together of what the package's files call constants.
+func TestAnswersOfConstants(t *testing.T) {
+	const src = `package main
+
+import "net/http"
+
+const scores = "/scores"
+
+type path string
+
+func (a *App) routes(given string) {
+	const name = scores + "/{name}"
+	m.HandleFunc("GET "+scores+"/{name}", a.score)
+	m.HandleFunc("PUT "+name, a.score)
+	m.HandleFunc(http.MethodPost+" "+all, a.score)
+	m.Handle(string(typed), a.score)
+	m.Handle(given, a.score)
+	m.Handle(scores+given, a.score)
+	m.Handle(unknown+"/x", a.score)
+	m.Handle(fmt.Sprint(scores), a.score)
+	m.Handle(none, a.score)
+	m.Handle(root+"/x", a.score)
+	m.Method(http.MethodDelete, scores, a.score)
+	m.Handle(scores, a.score).Methods(http.MethodGet)
+	{
+		scores := given
+		m.Handle(scores, a.score)
+	}
+}
+`
+	pkg := map[string][]byte{
+		"main.go":   []byte("package main\n\nconst scores = \"/other\"\n"), // as it was before
+		"paths.go":  []byte("package main\n\nimport \"example.com/x\"\n\nconst (\n\tversion = \"/v1\"\n\tall     = version + \"/all\"\n\tnone    = version + x.X\n)\n"),
+		"typed.go":  []byte("package main\n\nconst typed path = \"/typed\"\n"),
+		"root_a.go": []byte("//go:build a\n\npackage main\n\nconst root = \"/a\"\n"),
+		"root_b.go": []byte("//go:build !a\n\npackage main\n\nconst root = \"/b\"\n"),
+		"broken.go": []byte("package main\n\nconst unknown ="),
+		"other.go":  []byte("package other\n\nconst unknown = \"/other\"\n"),
+	}
+	want := []foreign.Answer{
+		{File: "main.go", Line: 11, Method: "GET", Path: "/scores/{name}"},
+		{File: "main.go", Line: 12, Method: "PUT", Path: "/scores/{name}"},
+		{File: "main.go", Line: 13, Method: "POST", Path: "/v1/all"},
+		{File: "main.go", Line: 14, Path: "/typed"},
+		{File: "main.go", Line: 21, Method: "DELETE", Path: "/scores"},
+		{File: "main.go", Line: 22, Method: "GET", Path: "/scores"},
+	}
+	if diff := cmp.Diff(want, foreign.Answers("main.go", []byte(src), "m", pkg)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

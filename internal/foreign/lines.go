@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -85,20 +86,13 @@ type edit struct {
 
 // packageFiles reads the other files of a file's package, as far as they parse.
 func packageFiles(fsys fs.FS, name string) (files []*ast.File, err error) {
-	entries, err := fs.ReadDir(fsys, path.Dir(name))
+	sources, err := Sources(fsys, name)
 	if err != nil {
 		return nil, err
 	}
-	for _, entry := range entries {
-		other := path.Join(path.Dir(name), entry.Name())
-		if other == name || !isSource(other) || !entry.Type().IsRegular() {
-			continue
-		}
-		data, err := fs.ReadFile(fsys, other)
-		if err != nil {
-			return nil, err
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), other, data, parser.SkipObjectResolution)
+	delete(sources, name)
+	for _, other := range slices.Sorted(maps.Keys(sources)) {
+		file, err := parser.ParseFile(token.NewFileSet(), other, sources[other], parser.SkipObjectResolution)
 		if file == nil {
 			return nil, err
 		}
