@@ -30,20 +30,17 @@ type repo struct {
 	dir             string   // the folder that is added to
 	wire            string   // FILE:FUNC
 	tests           []string // packages whose tests are cheap and need no server
-	// cgo says that it has C code, and that not all of its packages can be built on
-	// every machine. Its command is, with what was added.
-	cgo bool
 }
 
 var repos = []repo{
-	{"github.com/mccutchen/go-httpbin/v2", "v2.26.0", ".", "httpbin/httpbin.go:HTTPBin.Handler", []string{"./httpbin/digest/..."}, false},
-	{"github.com/Shopify/toxiproxy/v2", "v2.5.0", ".", "api.go:ApiServer.Listen", []string{"./stream/...", "./collectors/..."}, false},
-	{"github.com/fsouza/fake-gcs-server", "v1.56.1", ".", "fakestorage/server.go:Server.buildMuxer", []string{"./internal/config/..."}, false},
-	{"github.com/tus/tusd/v2", "v2.9.1", "cmd/tusd", "cli/serve.go:Serve", []string{"./pkg/handler/...", "./pkg/memorylocker/..."}, false},
-	{"github.com/stripe/stripe-mock", "v0.203.0", ".", "main.go:main", []string{"./param/..."}, false},
-	{"github.com/smallstep/certificates", "v0.30.2", ".", "ca/ca.go:CA.Init", []string{"./api/read/...", "./errs/..."}, false},
-	{"github.com/distribution/distribution/v3", "v3.1.2", ".", "registry/api/v2/routes.go:RouterWithPrefix", []string{"./configuration/...", "./registry/api/..."}, false},
-	{"github.com/ollama/ollama", "v0.17.4", ".", "server/routes.go:Server.GenerateRoutes", []string{"./template/...", "./envconfig/...", "./openai/..."}, true},
+	{"github.com/mccutchen/go-httpbin/v2", "v2.26.0", ".", "httpbin/httpbin.go:HTTPBin.Handler", []string{"./httpbin/digest/..."}},
+	{"github.com/Shopify/toxiproxy/v2", "v2.5.0", ".", "api.go:ApiServer.Listen", []string{"./stream/...", "./collectors/..."}},
+	{"github.com/fsouza/fake-gcs-server", "v1.56.1", ".", "fakestorage/server.go:Server.buildMuxer", []string{"./internal/config/..."}},
+	{"github.com/tus/tusd/v2", "v2.9.1", "cmd/tusd", "cli/serve.go:Serve", []string{"./pkg/handler/...", "./pkg/memorylocker/..."}},
+	{"github.com/stripe/stripe-mock", "v0.203.0", ".", "main.go:main", []string{"./param/..."}},
+	{"github.com/smallstep/certificates", "v0.30.2", ".", "ca/ca.go:CA.Init", []string{"./api/read/...", "./errs/..."}},
+	{"github.com/distribution/distribution/v3", "v3.1.2", ".", "registry/api/v2/routes.go:RouterWithPrefix", []string{"./configuration/...", "./registry/api/..."}},
+	{"github.com/temporalio/ui-server/v2", "v2.54.0", ".", "server/server.go:NewServer", []string{"./server/..."}},
 }
 
 func main() {
@@ -64,7 +61,7 @@ func run(ctx context.Context, chosen []string, out, log io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	t := &trial{tmp: tmp, scaffold: filepath.Join(tmp, "scaffold"), log: log, cgo: "CGO_ENABLED=0"}
+	t := &trial{tmp: tmp, scaffold: filepath.Join(tmp, "scaffold"), log: log}
 	if _, err := t.do(ctx, ".", "go", "build", "-o", t.scaffold, "./cmd/scaffold"); err != nil {
 		return err
 	}
@@ -108,7 +105,6 @@ const header = `| service | router found | database found | patterns that build 
 
 type trial struct {
 	tmp, scaffold string
-	cgo           string // of the environment
 	patterns      []string
 	log           io.Writer
 }
@@ -157,17 +153,12 @@ type document struct {
 // try adds the patterns to one service.
 func (t *trial) try(ctx context.Context, r repo) (row, error) {
 	out := row{repo: r, of: len(t.patterns), wired: "no", tests: "none run"}
-	t.cgo = "CGO_ENABLED=0"
-	if r.cgo {
-		t.cgo = "CGO_ENABLED=1"
-	}
 	root, err := t.fetch(ctx, r)
 	if err != nil {
 		return out, err
 	}
 	defer func() { _ = os.RemoveAll(root) }()
-	build := func(flags ...string) error { return t.build(ctx, root, r, flags...) }
-	if err := build("-mod=mod"); err != nil {
+	if _, err := t.do(ctx, root, "go", "build", "-mod=mod", "./..."); err != nil {
 		return out, fmt.Errorf("before anything was added: %w", err)
 	}
 	var before string
@@ -180,12 +171,12 @@ func (t *trial) try(ctx context.Context, r repo) (row, error) {
 			return out, err
 		}
 		out.note(doc)
-		if err := build("-mod=readonly"); err != nil {
+		if _, err := t.do(ctx, root, "go", "build", "-mod=readonly", "./..."); err != nil {
 			t.say("  %s: %s", name, lastLine(err))
 			if _, err := t.do(ctx, root, "go", "mod", "tidy"); err != nil {
 				return out, fmt.Errorf("%s: %w", name, err)
 			}
-			if err := build(); err != nil {
+			if _, err := t.do(ctx, root, "go", "build", "./..."); err != nil {
 				return out, fmt.Errorf("%s: %w", name, err)
 			}
 			out.untidy++
@@ -209,25 +200,12 @@ func (t *trial) try(ctx context.Context, r repo) (row, error) {
 		if _, err := t.add(ctx, root, r, t.patterns[0], "--wire", r.wire); err != nil {
 			return out, err
 		}
-		if err := build(); err != nil {
+		if _, err := t.do(ctx, root, "go", "build", "./..."); err != nil {
 			return out, fmt.Errorf("wired: %w", err)
 		}
 		out.wired = "`" + r.wire + "`"
 	}
 	return out, nil
-}
-
-// build builds a service, with what was added to it.
-func (t *trial) build(ctx context.Context, root string, r repo, flags ...string) error {
-	packages := []string{"./..."}
-	if r.cgo {
-		packages = []string{"-o", os.DevNull, "."}
-		if _, err := os.Stat(filepath.Join(root, "internal", "patterns")); err == nil {
-			packages = append(packages, "./internal/patterns/...")
-		}
-	}
-	_, err := t.do(ctx, root, "go", slices.Concat([]string{"build"}, flags, packages)...)
-	return err
 }
 
 // fetch copies a service out of the module cache.
@@ -327,7 +305,7 @@ func (t *trial) say(format string, args ...any) {
 func (t *trial) do(ctx context.Context, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the commands are in this file
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOTOOLCHAIN=local", t.cgo)
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
