@@ -77,13 +77,13 @@ func clash(a foreign.Answer, method, path string) string {
 }
 
 // checkRoutes notes the routes of the owner's that clash with the library's, as far
-// as they are where that is wired.
+// as they are where that is wired, or where the router is built.
 func (d *foreignDraft) checkRoutes(fsys fs.FS) error {
 	pkg, err := foreign.Sources(fsys, d.wiring.Site.File)
 	if err != nil {
 		return err
 	}
-	for _, a := range foreign.Answers(d.wiring.Site.File, pkg[d.wiring.Site.File], d.wiring.Site.Var, pkg) {
+	for _, a := range d.wiring.Answers(pkg) {
 		for _, r := range d.routes {
 			if a.Clashes(d.wiring.Router, r.Method, r.Path) {
 				d.clashes = append(d.clashes, clash(a, r.Method, r.Path))

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -75,6 +76,52 @@ func literals(args []ast.Expr) (texts []string) {
 		texts = append(texts, text)
 	}
 	return texts
+}
+
+// Answers returns the routes that the router has by the file in which it is wired, and
+// by the functions that build it, of the package whose files pkg has by their names.
+func (w *Wiring) Answers(pkg map[string][]byte) []Answer {
+	answers := Answers(w.Site.File, pkg[w.Site.File], w.Site.Var, pkg)
+	if w.builder == nil {
+		return answers
+	}
+	for _, name := range slices.Sorted(maps.Keys(pkg)) {
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, name, pkg[name], parser.SkipObjectResolution)
+		if err != nil {
+			continue
+		}
+		for _, decl := range file.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Body == nil || fn.Name.Name != w.builder.name {
+				continue
+			}
+			first, last := fset.Position(fn.Pos()).Line, fset.Position(fn.End()).Line
+			for _, router := range returned(fn, w.builder.result) {
+				answers = append(answers, slices.DeleteFunc(Answers(name, pkg[name], router, pkg), func(a Answer) bool {
+					return a.Line < first || a.Line > last || slices.Contains(answers, a)
+				})...)
+			}
+		}
+	}
+	return answers
+}
+
+// returned returns what a function returns as one of its results, by the names that
+// this has there.
+func returned(fn *ast.FuncDecl, result int) (names []string) {
+	ast.Inspect(fn.Body, func(n ast.Node) bool {
+		if _, isFunc := n.(*ast.FuncLit); isFunc {
+			return false
+		}
+		if s, ok := n.(*ast.ReturnStmt); ok && result < len(s.Results) {
+			if name := expression(s.Results[result]); name != "" && name != "nil" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		return true
+	})
+	return names
 }
 
 // answer is the route of a call, by its name and the strings that it begins with.

@@ -91,6 +91,26 @@ func (a *App) routes(given string) {
 	}
 }
 
+// A router that another function builds has the routes that it is given there.
+func TestAnswersOfABuilder(t *testing.T) {
+	fsys := module(map[string]string{
+		"main.go":   "package main\n\nimport \"net/http\"\n\nfunc main() {\n\tr, err := build()\n\tr.Handle(\"/x\", h)\n\t_ = http.ListenAndServe(err, r)\n}\n",
+		"routes.go": "package main\n\nimport \"net/http\"\n\nfunc build() (*http.ServeMux, string) {\n\tm, other := http.NewServeMux(), http.NewServeMux()\n\tm.Handle(\"GET /jobs\", h)\n\tother.Handle(\"/y\", h)\n\tif x {\n\t\treturn nil, \"\"\n\t}\n\treturn m, \"\"\n}\n\nfunc z() {\n\tm.Handle(\"/z\", h)\n}\n",
+	})
+	w, err := foreign.Wire(fsys, "main.go", "main", library)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkg, err := foreign.Sources(fsys, "main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []foreign.Answer{{File: "main.go", Line: 7, Path: "/x"}, {File: "routes.go", Line: 7, Method: "GET", Path: "/jobs"}}
+	if diff := cmp.Diff(want, w.Answers(pkg)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // What is said of gin is what gin 1.12 does.
 func TestClashes(t *testing.T) {
 	for _, tt := range []struct {

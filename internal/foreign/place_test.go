@@ -227,6 +227,13 @@ func TestWirePlace(t *testing.T) {
 	HERE
 	serve(mux)
 }`},
+		"a listener that serves nothing yet": {src: `func main() {
+	mux := http.NewServeMux()
+	l, _ := net.Listen("tcp", addr)
+	mux.HandleFunc("/x", h)
+	HERE
+	http.Serve(l, mux)
+}`},
 		"served in each branch": {fn: "main:mux", src: `func main() {
 	mux := http.DefaultServeMux
 	if debug {

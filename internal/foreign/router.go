@@ -161,14 +161,14 @@ func (c creation) declared(v *ast.ValueSpec, pkg known) []creation {
 // of returns the creation c for the variables that get a value, if that is a new router
 // or a struct's literal with new routers.
 func (c creation) of(left []ast.Expr, value ast.Expr, pkg known) (made []creation) {
-	if new, i, ok := c.makes(value, pkg); ok {
+	if one, i, ok := c.makes(value, pkg); ok {
 		if i < len(left) {
-			new.name = expression(left[i])
+			one.name = expression(left[i])
 		}
-		if new.name == "" || new.name == "_" {
+		if one.name == "" || one.name == "_" {
 			return nil
 		}
-		return []creation{new}
+		return []creation{one}
 	}
 	name := expression(left[0])
 	if x, ok := value.(*ast.UnaryExpr); ok && x.Op == token.AND {
@@ -183,11 +183,11 @@ func (c creation) of(left []ast.Expr, value ast.Expr, pkg known) (made []creatio
 		if !ok {
 			continue
 		}
-		new, _, ok := c.makes(pair.Value, pkg)
+		one, _, ok := c.makes(pair.Value, pkg)
 		for _, h := range pkg.structs[receiver(lit.Type)] {
-			if ok && h.router == new.router && h.field == expression(pair.Key) {
-				new.name, new.holder = h.in(name), name
-				made = append(made, new)
+			if ok && h.router == one.router && h.field == expression(pair.Key) {
+				one.name, one.holder = h.in(name), name
+				made = append(made, one)
 			}
 		}
 	}
