@@ -92,6 +92,9 @@ func TestWorkflowLosesTheDatabase(t *testing.T) {
 			if resp.Header.Get("Retry-After") == "" {
 				t.Error("no Retry-After")
 			}
+			if _, metrics := get(t, s.URL+"/metrics"); contains(metrics, `workflow_started_total{result="refused"} 0`+"\n") == nil {
+				t.Error("no start is counted as refused")
+			}
 			status, body = get(t, s.URL+"/readyz")
 			mustEqual(t, body, status, http.StatusServiceUnavailable)
 			mend()
