@@ -172,7 +172,9 @@ func (b bankAPI) getHistory(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (b bankAPI) postDeposit(w http.ResponseWriter, r *http.Request) error {
-	body, err := httpapi.DecodeJSON[struct{ Cents int64 }](r)
+	body, err := httpapi.DecodeJSON[struct {
+		Cents int64 `json:"cents"`
+	}](r)
 	if err != nil {
 		return err
 	}

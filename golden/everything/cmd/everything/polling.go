@@ -66,7 +66,10 @@ func (b scoreboard) put(w http.ResponseWriter, r *http.Request) error {
 	if score.Home < 0 || score.Away < 0 {
 		return httpapi.NewProblem(http.StatusBadRequest, "home, away: no score is less than 0.")
 	}
-	if err := b.store.Put(id, score); err != nil {
+	switch err := b.store.Put(id, score, polling.Allowed(r)); {
+	case errors.Is(err, scores.ErrOther):
+		return httpapi.NewProblem(http.StatusPreconditionFailed, "The match has another version than If-Match or If-None-Match says.")
+	case err != nil:
 		return httpapi.NewProblem(http.StatusConflict, "There are too many matches already.")
 	}
 	b.polled.Changed(id)

@@ -120,6 +120,34 @@ func TestPollingTooManyMatches(t *testing.T) {
 	}
 }
 
+// A change under a condition is made where that holds, and not otherwise.
+func TestPollingPutsUnderConditions(t *testing.T) {
+	s := startService(t, nil)
+	url := s.URL + "/scores/final"
+	put := func(header, value string, home, want int) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url, strings.NewReader(fmt.Sprintf(`{"home":%d,"away":0}`, home)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set(header, value)
+		resp, body := do(t, req)
+		mustEqual(t, header+": "+value+": "+body, resp.StatusCode, want)
+	}
+	put("If-Match", "*", 1, http.StatusPreconditionFailed)
+	put("If-None-Match", "*", 1, http.StatusOK)
+	put("If-None-Match", "*", 2, http.StatusPreconditionFailed)
+	tag := pollingTag(t, url)
+	put("If-Match", tag, 3, http.StatusOK)
+	put("If-Match", tag, 4, http.StatusPreconditionFailed)
+	put("If-Match", "*", 5, http.StatusOK)
+	_, body := get(t, url)
+	mustEqual(t, "the score", body, `{"home":5,"away":0}`+"\n")
+	status, body := get(t, url+"?wait=1s;x")
+	mustEqual(t, body, status, http.StatusBadRequest)
+}
+
 // The whole service: its timeouts, middleware and shutdown around a wait.
 func TestPollingWaits(t *testing.T) {
 	s := startService(t, map[string]string{"HTTP_READ_TIMEOUT": "500ms"})

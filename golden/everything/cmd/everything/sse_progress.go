@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"example.com/orders/internal/progress"
 	"example.com/orders/internal/sse"
@@ -18,7 +17,7 @@ func (a *App) setupSSEProgress(*settings) start {
 		topic := func(job int64) string { return fmt.Sprintf("jobs.%d.progress", job) }
 		a.progress.AddStream(progress.Stream{
 			Name:  "events",
-			Wants: func(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/event-stream") },
+			Wants: sse.Wanted,
 			// Whoever may call it sees it: check here that the job is the caller's.
 			Serve: func(w http.ResponseWriter, r *http.Request, job int64) error {
 				return a.sse.Stream(w, r, topic(job))

@@ -45,6 +45,7 @@ func (c Config) Validate() error {
 		setting.Between("POLLING_MAX_WAITERS", c.MaxWaiters, 0, 1<<24),
 		setting.Between("POLLING_MAX_KEY_WAITERS", c.MaxKeyWaiters, 1, 1<<24),
 		setting.Between("POLLING_CHECK_INTERVAL", c.CheckInterval, 0, most),
+		setting.Check(c.CheckInterval == 0 || c.CheckInterval >= time.Millisecond, "POLLING_CHECK_INTERVAL=%s: must be 0 or at least 1ms", c.CheckInterval),
 		setting.Between("POLLING_MAX_CHECKS", c.MaxChecks, 1, 1000),
 		setting.Between("POLLING_READ_TIMEOUT", c.ReadTimeout, time.Millisecond, most),
 		setting.Between("POLLING_WRITE_TIMEOUT", c.WriteTimeout, time.Millisecond, most),

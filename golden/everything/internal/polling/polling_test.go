@@ -125,7 +125,7 @@ func share(t testing.TB, config polling.Config, store *watched) *fixture {
 
 func (f *fixture) put(t testing.TB, home int) {
 	t.Helper()
-	if err := f.store.Put("final", scores.Score{Home: home}); err != nil {
+	if err := f.store.Put("final", scores.Score{Home: home}, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -471,7 +471,7 @@ func TestWhereThereIsNoRoomToWait(t *testing.T) {
 	config := testConfig()
 	config.MaxWaiters, config.MaxKeyWaiters = 3, 2
 	f := setup(t, config)
-	if err := f.store.Put("other", scores.Score{}); err != nil {
+	if err := f.store.Put("other", scores.Score{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	tag := f.tag(t)
@@ -648,7 +648,7 @@ func TestChecksAreBounded(t *testing.T) {
 	var answers []<-chan answer
 	for i := range 20 {
 		id := fmt.Sprint("m", i)
-		if err := f.store.Put(id, scores.Score{}); err != nil {
+		if err := f.store.Put(id, scores.Score{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		f.url = url + id
@@ -868,7 +868,7 @@ func TestValidate(t *testing.T) {
 		"POLLING_MAX_WAIT":        func(c *polling.Config) { c.MaxWait = 0 },
 		"POLLING_MAX_WAITERS":     func(c *polling.Config) { c.MaxWaiters = -1 },
 		"POLLING_MAX_KEY_WAITERS": func(c *polling.Config) { c.MaxKeyWaiters = 0 },
-		"POLLING_CHECK_INTERVAL":  func(c *polling.Config) { c.CheckInterval = -1 },
+		"POLLING_CHECK_INTERVAL":  func(c *polling.Config) { c.CheckInterval = time.Microsecond },
 		"POLLING_MAX_CHECKS":      func(c *polling.Config) { c.MaxChecks = 0 },
 		"POLLING_READ_TIMEOUT":    func(c *polling.Config) { c.ReadTimeout = 0 },
 		"POLLING_WRITE_TIMEOUT":   func(c *polling.Config) { c.WriteTimeout = 0 },

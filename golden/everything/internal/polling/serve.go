@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"time"
@@ -20,7 +21,11 @@ import (
 //
 // It sets Cache-Control to "private, no-cache" where the handler has set none.
 func (r *Resource) Serve(w http.ResponseWriter, req *http.Request, key string) error {
-	wait, err := parseWait(req.URL.Query().Get("wait"), r.poller.config.MaxWait)
+	query, err := url.ParseQuery(req.URL.RawQuery)
+	if err != nil {
+		return httpapi.NewProblem(http.StatusBadRequest, "The query can't be read.")
+	}
+	wait, err := parseWait(query.Get("wait"), r.poller.config.MaxWait)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package polling
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -64,6 +65,19 @@ func cutTag(s string) (tag, after string, ok bool) {
 		return "", "", false
 	}
 	return tag, after, true
+}
+
+// Allowed returns what says whether a request may change a thing, by its If-Match and
+// If-None-Match (RFC 9110, section 13): it is told the thing's version, and whether it
+// is there. Ask it where nothing else changes the thing meanwhile.
+func Allowed(req *http.Request) func(v Version, there bool) bool {
+	match, noneMatch := parseTags(req.Header.Values("If-Match")), parseTags(req.Header.Values("If-None-Match"))
+	return func(v Version, there bool) bool {
+		if match.given && (!there || !match.strong(v.etag())) {
+			return false
+		}
+		return !noneMatch.given || !there || !noneMatch.weak(v.etag())
+	}
 }
 
 // weak reports whether one of the tags is etag by the weak comparison, which

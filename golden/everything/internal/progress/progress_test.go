@@ -598,6 +598,9 @@ func TestAnswers(t *testing.T) {
 	if same := ask(id, "If-None-Match", tag); same.Code != http.StatusNotModified || same.Body.Len() > 0 || same.Header().Get("Retry-After") != "1" {
 		t.Errorf("%d %s %v", same.Code, same.Body, same.Header())
 	}
+	if whole := ask(id, "Range", "bytes=500-600"); whole.Code != http.StatusOK {
+		t.Errorf("a part of it: %d %s", whole.Code, whole.Body)
+	}
 	if stream := ask(id, "Accept", "text/shouts"); stream.Body.String() != "JOB "+id+"!" {
 		t.Errorf("%d %s", stream.Code, stream.Body)
 	}

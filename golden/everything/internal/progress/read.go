@@ -173,6 +173,8 @@ func serve(w http.ResponseWriter, r *http.Request, p Progress) error {
 	if !p.Ended {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.pollIn(time.Now()).Seconds()))))
 	}
+	r = r.Clone(r.Context())
+	r.Header.Del("Range") // a part of it is of no use
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(append(body, '\n')))
 	return nil
 }

@@ -204,6 +204,7 @@ func (f *Fulfilments) Start(ctx context.Context, order Order) (Fulfilment, error
 		return known, same(known, order)
 	}
 	if !errors.Is(err, ErrNotFound) {
+		f.metrics.started.WithLabelValues("refused").Inc()
 		return Fulfilment{}, err
 	}
 	// The engine comes first: a row without a workflow would wait for ever, a

@@ -19,8 +19,12 @@ type Score struct {
 	Away int `json:"away"`
 }
 
-// ErrFull means that no further match can be kept.
-var ErrFull = errors.New("too many matches")
+var (
+	// ErrFull means that no further match can be kept.
+	ErrFull = errors.New("too many matches")
+	// ErrOther means that the match has another version than the caller thinks.
+	ErrOther = errors.New("another version")
+)
 
 // A Store keeps the scores of one process. It is a [polling.Source].
 type Store struct {
@@ -44,12 +48,15 @@ func New(most int) *Store {
 	return &Store{most: most, epoch: strings.ToLower(rand.Text()[:10]), matches: make(map[string]match)}
 }
 
-// Put sets a match's score. A score that stays the same keeps its version.
-func (s *Store) Put(id string, score Score) error {
+// Put sets a match's score, if that is allowed for the version that it has; nil allows
+// all. A score that stays the same keeps its version.
+func (s *Store) Put(id string, score Score, allowed func(v polling.Version, there bool) bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old, ok := s.matches[id]
 	switch {
+	case allowed != nil && !allowed(old.version, ok):
+		return ErrOther
 	case ok && old.score == score:
 		return nil
 	case !ok && len(s.matches) >= s.most:

@@ -24,7 +24,7 @@ func TestVersionsFollowTheScore(t *testing.T) {
 		{"b", 1, true},
 		{"a", 0, true},
 	} {
-		if err := s.Put(tt.id, scores.Score{Home: tt.home}); err != nil {
+		if err := s.Put(tt.id, scores.Score{Home: tt.home}, nil); err != nil {
 			t.Fatal(err)
 		}
 		version, err := s.Version(t.Context(), tt.id)
@@ -40,7 +40,7 @@ func TestVersionsFollowTheScore(t *testing.T) {
 		}
 		seen[version.Tag] = true
 	}
-	if err := s.Put("c", scores.Score{}); !errors.Is(err, scores.ErrFull) {
+	if err := s.Put("c", scores.Score{}, nil); !errors.Is(err, scores.ErrFull) {
 		t.Errorf("a third match: %v", err)
 	}
 	if _, err := s.Version(t.Context(), "c"); !errors.Is(err, polling.ErrNotFound) {
@@ -56,7 +56,7 @@ func TestVersionsDontComeBackAfterARestart(t *testing.T) {
 	t.Parallel()
 	version := func(ctx context.Context) polling.Version {
 		s := scores.New(1)
-		if err := s.Put("a", scores.Score{}); err != nil {
+		if err := s.Put("a", scores.Score{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		v, err := s.Version(ctx, "a")
