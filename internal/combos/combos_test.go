@@ -192,6 +192,9 @@ func runGo(t *testing.T, c *catalog.Catalog, s catalog.Selection, commands ...[]
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "GOWORK=off")
+		if args[0] != "test" {
+			cmd.Env = append(cmd.Env, "GOGC=400") // compilers that collect less garbage are done sooner
+		}
 		if output, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("go %s: %v\n%s\nin go run ./cmd/scaffold new %s --module %s %s",
 				strings.Join(args, " "), err, output, s.Name, s.Module, describe(s))
