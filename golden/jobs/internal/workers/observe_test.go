@@ -43,7 +43,10 @@ func (a *actor) Work(ctx context.Context, job *river.Job[actArgs]) error {
 	case "snooze":
 		return river.JobSnooze(time.Hour)
 	case "obey":
-		a.started <- struct{}{}
+		select {
+		case a.started <- struct{}{}:
+		case <-ctx.Done(): // fetched once more while the pool stops
+		}
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -58,7 +61,7 @@ func TestOutcomesAreCountedAndTraced(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
 	tracing := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
 	config := workerstest.Config()
-	config.DrainTimeout = time.Millisecond
+	config.DrainTimeout = 500 * time.Millisecond // for a fetch that is under way, or it takes the job again
 	p, err := workers.New(workerstest.Database(t), config, slog.New(slog.DiscardHandler), registry, tracing)
 	if err != nil {
 		t.Fatal(err)
