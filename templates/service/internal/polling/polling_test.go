@@ -868,7 +868,7 @@ func TestValidate(t *testing.T) {
 		"POLLING_MAX_WAIT":        func(c *polling.Config) { c.MaxWait = 0 },
 		"POLLING_MAX_WAITERS":     func(c *polling.Config) { c.MaxWaiters = -1 },
 		"POLLING_MAX_KEY_WAITERS": func(c *polling.Config) { c.MaxKeyWaiters = 0 },
-		"POLLING_CHECK_INTERVAL":  func(c *polling.Config) { c.CheckInterval = time.Microsecond },
+		"POLLING_CHECK_INTERVAL":  func(c *polling.Config) { c.CheckInterval = -1 },
 		"POLLING_MAX_CHECKS":      func(c *polling.Config) { c.MaxChecks = 0 },
 		"POLLING_READ_TIMEOUT":    func(c *polling.Config) { c.ReadTimeout = 0 },
 		"POLLING_WRITE_TIMEOUT":   func(c *polling.Config) { c.WriteTimeout = 0 },
@@ -880,6 +880,14 @@ func TestValidate(t *testing.T) {
 		change(&c)
 		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), variable+"=") {
 			t.Errorf("%s: %v, want the variable named", variable, err)
+		}
+	}
+	// 0 is never; what is less than a millisecond would keep a processor busy.
+	for interval, ok := range map[time.Duration]bool{0: true, 1: false, time.Millisecond - 1: false, time.Millisecond: true} {
+		c := testConfig()
+		c.CheckInterval = interval
+		if err := c.Validate(); (err == nil) != ok {
+			t.Errorf("POLLING_CHECK_INTERVAL=%s: %v", interval, err)
 		}
 	}
 }
