@@ -105,7 +105,7 @@ type draft struct {
 	plan       plan.Plan
 	// needed says which of the owner's files import what is taken out, and own are
 	// the Go files that scaffold did not write, where these were looked for.
-	needed []string
+	needed []use
 	own    map[string]bool
 	// kept are the Go files that it was decided to keep as they are.
 	kept []string
@@ -118,7 +118,7 @@ type draft struct {
 	// clashes says which routes of the owner's some that are to come clash with.
 	clashes []string
 	// stale says which of the owner's files import the module by its former name.
-	stale []string
+	stale []use
 }
 
 // draft works out how the service becomes what want says. It writes nothing.

@@ -31,7 +31,7 @@ type document struct {
 	// Added are the patterns that came because another one requires them.
 	Added []catalog.Added `json:"added,omitempty"`
 	// Needed says which of the owner's files import what is taken out.
-	Needed []string `json:"needed,omitempty"`
+	Needed []use `json:"needed,omitempty"`
 	// Broken says what of the owner's code no longer type-checks.
 	Broken []string `json:"broken,omitempty"`
 	// Clashes says which routes of the owner's some that are to come clash with.

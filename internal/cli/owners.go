@@ -27,9 +27,8 @@ func (e *bearError) Error() string { return e.why }
 // which it no longer type-checks or starts, unless that was decided, or is about to be by
 // the person who is asked.
 func (a *app) bears(d *draft, o *changeOptions, asked bool) error {
-	d.needed = slices.DeleteFunc(d.needed, func(use string) bool {
-		name, _, _ := strings.Cut(use, " imports ")
-		step, ok := d.plan.Step(name)
+	d.needed = slices.DeleteFunc(d.needed, func(u use) bool {
+		step, ok := d.plan.Step(u.file)
 		return ok && step.Action == plan.Delete
 	})
 	switch {
@@ -60,13 +59,25 @@ func (a *app) bears(d *draft, o *changeOptions, asked bool) error {
 	return nil
 }
 
+// A use is an import in a file of the owner's.
+type use struct{ file, imports string }
+
+func (u use) String() string { return u.file + " imports " + u.imports }
+
+// MarshalText is String.
+func (u use) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
 // few names the first of many.
-func few(names []string) string {
+func few[T any](things []T) string {
 	const most = 5
-	if len(names) <= most {
-		return strings.Join(names, ", ")
+	var names []string
+	for _, thing := range things[:min(most, len(things))] {
+		names = append(names, fmt.Sprint(thing))
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	if more := len(things) - len(names); more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names, ", "), more)
+	}
+	return strings.Join(names, ", ")
 }
 
 // keepRequired plans go.mod and go.sum anew where it was decided that Go files stay as
@@ -166,11 +177,11 @@ func (d *draft) uses(imports map[string]string, module string, gone map[string]b
 	needed := make(map[string]string)
 	for _, imp := range slices.Sorted(maps.Keys(imports)) {
 		below, own := strings.CutPrefix(imp, module+"/")
-		switch use := imports[imp] + " imports " + imp; {
+		switch u := (use{file: imports[imp], imports: imp}); {
 		case gone[imp] && d.leavesNone(below):
-			d.needed = append(d.needed, use)
+			d.needed = append(d.needed, u)
 		case own && module != d.want.Module:
-			d.stale = append(d.stale, use)
+			d.stale = append(d.stale, u)
 		}
 		if slices.ContainsFunc(modules, func(m string) bool { return within(imp, m) }) {
 			needed[imp] = imports[imp]
