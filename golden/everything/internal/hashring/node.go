@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net"
@@ -42,8 +41,8 @@ type Node struct {
 	peers   *peers
 	passed  passed
 	joined  atomic.Bool
-	// namesake is set while this member can't join for another of its name.
-	namesake atomic.Bool
+	// barred says why this member can't join, while the others refuse it.
+	barred   atomic.Pointer[string]
 	ran      atomic.Bool
 	served   sync.WaitGroup
 	drain    sync.Once
@@ -89,7 +88,7 @@ func Open(ctx context.Context, config Config, handler http.Handler, log *slog.Lo
 	if n.peers, err = openPeers(ctx, config, n, handler); err != nil {
 		return nil, err
 	}
-	self := member{ID: n.id, Peer: n.peers.addr(config.AdvertiseIP)}
+	self := member{ID: n.id, Peer: n.peers.addr(config.AdvertiseIP), Lease: config.Lease}
 	n.see(n.name, &self)
 	if n.members, err = openMembership(config, n.name, self, log, n.see); err != nil {
 		return nil, errors.Join(err, n.peers.close())
@@ -109,11 +108,11 @@ func (n *Node) Name() string { return n.name }
 // GossipAddr returns where others join.
 func (n *Node) GossipAddr() string { return n.members.addr }
 
-// Ready reports why this member can't answer: it has not met the others, or one of
-// them has its name, or they do not confirm it.
+// Ready reports why this member can't answer: it has not met the others, or they refuse
+// it for its name or its lease, or they do not confirm it.
 func (n *Node) Ready(context.Context) error {
-	if n.namesake.Load() {
-		return fmt.Errorf("another member has the name %s; HASHRING_NAME must be each one's own", n.name)
+	if why := n.barred.Load(); why != nil {
+		return errors.New(*why)
 	}
 	if !n.joined.Load() {
 		return errors.New("no member of HASHRING_JOIN was reached yet")
@@ -209,7 +208,7 @@ func every(ctx context.Context, interval time.Duration, do func()) {
 
 // keepJoined looks for the members to join until one is found, and again and
 // again, so that the sides of a split network find each other when it heals. It does
-// not join while a member has this one's name.
+// not join while the others refuse it.
 func (n *Node) keepJoined(ctx context.Context) {
 	for {
 		wait := 5 * time.Second
@@ -219,7 +218,7 @@ func (n *Node) keepJoined(ctx context.Context) {
 			n.joined.Store(true)
 			n.renew(ctx)
 			n.poke()
-		} else if wait = 200 * time.Millisecond; n.namesake.Load() {
+		} else if wait = 200 * time.Millisecond; n.barred.Load() != nil {
 			wait = time.Second // each try is in the log of who is asked
 		}
 		select {
@@ -232,15 +231,15 @@ func (n *Node) keepJoined(ctx context.Context) {
 
 // join reports whether this member may answer with the others from now on.
 func (n *Node) join(ctx context.Context) bool {
-	n.members.namesake.Store(false)
+	n.members.barred.Store(nil)
 	reached := n.members.join(ctx, n.config.Join, func(string) bool { return false })
-	namesake := n.members.namesake.Load()
-	if namesake && !n.namesake.Load() {
-		n.log.WarnContext(ctx, "another member has this one's name; HASHRING_NAME must be each one's own", "member", n.name)
+	why := n.members.barred.Load()
+	if why != nil && n.barred.Load() == nil {
+		n.log.WarnContext(ctx, "this member can't join the ring: "+*why, "member", n.name)
 	}
-	n.namesake.Store(namesake)
+	n.barred.Store(why)
 	// A member that is listed itself may be the first.
-	return !namesake && (reached > 0 || slices.Contains(n.config.Join, n.members.addr))
+	return why == nil && (reached > 0 || slices.Contains(n.config.Join, n.members.addr))
 }
 
 // knows reports whether a member that gossips at the address is in the view.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed-d146d9dc/scaffold/templates/service/internal/setting"
@@ -63,7 +64,7 @@ func (c Config) Validate() error {
 	local := gossipErr != nil || peerErr != nil || gossip.IsLoopback() && peer.IsLoopback()
 	advertised := c.AdvertiseIP != "" || gossipErr != nil || peerErr != nil || !gossip.IsUnspecified() && !peer.IsUnspecified()
 	return errors.Join(append(joinErrs,
-		setting.Check(len(c.Name) <= 64, "HASHRING_NAME=%s: must be at most 64 bytes", c.Name),
+		setting.Check(len(c.Name) <= 64 && strings.TrimSpace(c.Name) == c.Name, "HASHRING_NAME=%s: must be at most 64 bytes, with no space around them", c.Name),
 		setting.Check(gossipErr == nil, "HASHRING_GOSSIP_ADDR=%s: must be an IP address and a port such as 127.0.0.1:7946 (%w)", c.GossipAddr, gossipErr),
 		setting.Check(peerErr == nil, "HASHRING_PEER_ADDR=%s: must be an IP address and a port such as 127.0.0.1:7947 (%w)", c.PeerAddr, peerErr),
 		setting.Check(c.AdvertiseIP == "" || net.ParseIP(c.AdvertiseIP) != nil, "HASHRING_ADVERTISE_IP=%s: must be an IP address", c.AdvertiseIP),

@@ -168,10 +168,11 @@ func TestAMemberThatNeverJoinedLeavesNobody(t *testing.T) {
 		}
 	})
 	config := testConfig(nodes...)
+	patient(&config)
 	config.Name = "twin"
 	twin := startNode(t, config)
 	waittest.Until(t, func() error {
-		if !twin.namesake.Load() {
+		if twin.barred.Load() == nil {
 			return errors.New("the name is not known to be taken")
 		}
 		return nil
@@ -184,6 +185,48 @@ func TestAMemberThatNeverJoinedLeavesNobody(t *testing.T) {
 	if now := nodes[1].view.Load().epoch; now != before {
 		t.Errorf("the ring changed %d times", now-before)
 	}
+}
+
+// A member with another lease, longer or shorter, would be a second owner beside one
+// that is lost. It is no member, and says why; the ring goes on as if it were not there.
+func TestAMemberWithAnotherLeaseIsRefused(t *testing.T) {
+	nodes := startRing(t, 2, patient)
+	before := nodes[0].view.Load().epoch
+	for _, lease := range []time.Duration{time.Second, 10 * time.Second} {
+		config := testConfig(nodes...)
+		patient(&config)
+		config.Lease, config.Wait = lease, 10*time.Millisecond
+		// One that is listed itself may be the first, but not of a ring beside this one.
+		config.GossipAddr = freeAddr(t)
+		config.Join = append(config.Join, config.GossipAddr)
+		other := startNode(t, config)
+		waittest.Until(t, func() error {
+			if err := other.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "HASHRING_LEASE=3s, and this member "+lease.String()) {
+				return errors.New(fmt.Sprint("ready: ", err))
+			}
+			return nil
+		})
+		if _, _, err := call(http.MethodGet, other.url, "k"); err == nil || other.holds() > 0 {
+			t.Errorf("it answers: %v", err)
+		}
+	}
+	settle(t, nodes)
+	if now := nodes[0].view.Load().epoch; now != before {
+		t.Errorf("the ring changed %d times", now-before)
+	}
+}
+
+// freeAddr is a loopback address that nothing listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
 }
 
 func TestStrangersAreRefused(t *testing.T) {

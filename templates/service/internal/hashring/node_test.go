@@ -332,6 +332,11 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%s: %v", variable, err)
 		}
 	}
+	blank := testConfig()
+	blank.Name = " "
+	if err := blank.Validate(); err == nil {
+		t.Error("a blank name is taken")
+	}
 	short := testConfig()
 	short.SecretKey = "c2hvcnQ="
 	if err := short.Validate(); err == nil || strings.Contains(err.Error(), "c2hvcnQ") {
