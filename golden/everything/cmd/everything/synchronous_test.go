@@ -8,6 +8,10 @@ import (
 
 func TestSynchronousQuotes(t *testing.T) {
 	s := startService(t, nil)
+	_, metrics := get(t, s.URL+"/metrics")
+	if err := contains(metrics, `synchronous_work_seconds_count{work="quote"} 0`+"\n"); err != nil {
+		t.Error(err)
+	}
 	status, body := get(t, s.URL+"/shipping/quote?zone=europe&grams=5000")
 	mustEqual(t, body, status, http.StatusOK)
 	mustEqual(t, "quote", strings.TrimSpace(body), `{"zone":"europe","grams":5000,"cents":2199,"days":5}`)
@@ -26,7 +30,7 @@ func TestSynchronousQuotes(t *testing.T) {
 		status, body := get(t, s.URL+"/shipping/quote?"+query)
 		mustEqual(t, query+": "+body, status, want)
 	}
-	_, metrics := get(t, s.URL+"/metrics")
+	_, metrics = get(t, s.URL+"/metrics")
 	for _, line := range []string{`synchronous_work_total{result="ok",work="quote"} 1`, `synchronous_work_total{result="full",work="quote"} 0`, "synchronous_in_flight 0", "synchronous_limit 64"} {
 		if err := contains(metrics, line+"\n"); err != nil {
 			t.Error(err)

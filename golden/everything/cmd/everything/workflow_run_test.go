@@ -90,6 +90,7 @@ func TestWorkflowFulfils(t *testing.T) {
 		`workflow_started_total{result="started"} 2`, `workflow_finished_total{outcome="completed"} 1`,
 		`workflow_finished_total{outcome="compensated"} 1`, `workflow_finished_total{outcome="failed"} 0`,
 		`workflow_step_seconds_count{result="permanent",step="ship"} 1`, `workflow_step_seconds_count{result="ok",step="refund"} 1`,
+		`workflow_step_seconds_count{result="error",step="release"} 0`,
 	} {
 		if err := contains(metrics, line); err != nil {
 			t.Errorf("no %s", line)

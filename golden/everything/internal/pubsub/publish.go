@@ -33,17 +33,17 @@ func (b *Bus) Publish(ctx context.Context, m Message) (Ack, error) {
 		trace.WithAttributes(attribute.String("messaging.destination.name", m.Topic)))
 	defer span.End()
 	ack, err := b.publish(ctx, m)
-	result := "stored"
+	result := resultStored
 	switch {
 	case err != nil:
-		result = "failed"
+		result = resultFailed
 		if errors.Is(err, ErrInvalid) || errors.Is(err, ErrTooLarge) {
-			result = "refused" // what is wrong is the message
+			result = resultRefused // what is wrong is the message
 		}
 		span.RecordError(err)
 		span.SetStatus(codes.Error, err.Error())
 	case ack.Duplicate:
-		result = "duplicate"
+		result = resultDuplicate
 	}
 	b.metrics.published.WithLabelValues(result).Observe(time.Since(start).Seconds())
 	return ack, err

@@ -70,10 +70,11 @@ func New(config Config, registry prometheus.Registerer, tracing trace.TracerProv
 	return g
 }
 
-// Expect lets the counters of these works begin at 0: a rate does not see the first of
+// Expect lets the series of these works begin at 0: a rate does not see the first of
 // what is not there before it.
 func (g *Gate) Expect(names ...string) {
 	for _, name := range names {
+		g.metrics.seconds.WithLabelValues(name)
 		for _, result := range results {
 			g.metrics.work.WithLabelValues(name, result)
 		}

@@ -66,12 +66,14 @@ func (m *metrics) register(registry prometheus.Registerer) error {
 
 var outcomes = []string{"completed", "retry", "discarded", "cancelled", "snoozed", "interrupted"}
 
-// expect has the counters of kinds begin at 0: a rate does not see the first of
+// expect has the series of kinds begin at 0: a rate does not see the first of
 // what is not there before it.
 func (m *metrics) expect(kinds []string) {
 	for _, kind := range kinds {
 		m.enqueued.WithLabelValues(kind)
 		m.running.WithLabelValues(kind)
+		m.duration.WithLabelValues(kind)
+		m.wait.WithLabelValues(kind)
 		for _, outcome := range outcomes {
 			m.finished.WithLabelValues(kind, outcome)
 		}

@@ -109,12 +109,12 @@ func (s *Steps) observe(ctx context.Context, step Step, order Order, do func(con
 	defer span.End()
 	begin := time.Now()
 	err := do(ctx)
-	result := "ok"
+	result := resultOK
 	switch {
 	case IsPermanent(err):
-		result = "permanent"
+		result = resultPermanent
 	case err != nil:
-		result = "error"
+		result = resultError
 		err = fmt.Errorf("%s of order %s: %w", step, order.ID, err)
 	}
 	if err != nil {

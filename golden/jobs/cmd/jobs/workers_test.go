@@ -59,6 +59,11 @@ func workersMetric(t testing.TB, url, line string) error {
 
 func TestWorkersAcceptAndWork(t *testing.T) {
 	s := startService(t, nil)
+	for _, name := range []string{"workers_job_duration_seconds_count", "workers_queue_wait_seconds_count"} {
+		if err := workersMetric(t, s.URL, name+`{kind="invoice"} 0`+"\n"); err != nil {
+			t.Error(err)
+		}
+	}
 	resp, body := workersSubmit(t, s.URL, "", workersOrder("A-1"))
 	mustEqual(t, body, resp.StatusCode, http.StatusAccepted)
 	var job struct{ ID, Kind string }

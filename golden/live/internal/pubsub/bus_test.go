@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
@@ -530,9 +531,29 @@ func TestRefusedIsNotFailed(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(map[string]uint64{"refused": 2}, got); diff != "" {
+	if diff := cmp.Diff(map[string]uint64{"stored": 0, "duplicate": 0, "failed": 0, "refused": 2}, got); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)
 	}
+}
+
+// A group's results are counted from 0 before there are any, so that a rate sees the first.
+func TestAGroupsResultsBeginAtZero(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	b, err := pubsub.Open(t.Context(), testConfig(t), slog.New(slog.DiscardHandler), registry, noop.NewTracerProvider())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeBus(t, b) })
+	new(collected).run(t, func(ctx context.Context) error {
+		return b.Consume(ctx, "workers", "work.*", func(context.Context, pubsub.Delivery) error { return nil })
+	})
+	waittest.Until(t, func() error {
+		if n, err := testutil.GatherAndCount(registry, "pubsub_group_messages_total"); err != nil || n != 3 {
+			return fmt.Errorf("%d series, %w; want done, retried and dropped", n, err)
+		}
+		return nil
+	})
 }
 
 func BenchmarkPublish(b *testing.B) {

@@ -248,6 +248,7 @@ func (b *Bus) consume(ctx context.Context, group, filter string, maxDeliver int,
 	if err := checkTopic(filter, true); err != nil {
 		return err
 	}
+	b.metrics.join(group)
 	for {
 		err := b.consumeOnce(ctx, group, filter, maxDeliver, handle)
 		switch {
@@ -332,17 +333,17 @@ func (b *Bus) work(ctx context.Context, group string, maxDeliver int, msg jetstr
 	// A service that stops still says that it has done its work.
 	ackCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	result := "done"
+	result := resultDone
 	switch {
 	case err == nil:
 		err = msg.DoubleAck(ackCtx)
 	case d.Last:
-		result = "dropped"
+		result = resultDropped
 		span.RecordError(err)
 		b.log.ErrorContext(ctx, "pub/sub message dropped", "group", group, "topic", m.Topic, "seq", m.Seq, "attempts", d.Attempt, "error", err)
 		err = msg.TermWithReason("failed too often")
 	default:
-		result = "retried"
+		result = resultRetried
 		span.RecordError(err)
 		err = msg.NakWithDelay(rest(err, d.Attempt))
 	}

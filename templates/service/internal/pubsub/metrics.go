@@ -51,9 +51,35 @@ func newMetrics(registry prometheus.Registerer, connected func() bool) metrics {
 	for _, mode := range []string{modeLive, modeFollow, modeRead} {
 		m.delivered.WithLabelValues(mode)
 	}
+	for _, result := range []string{resultStored, resultDuplicate, resultFailed, resultRefused} {
+		m.published.WithLabelValues(result) // so that a rate is there from the first one on
+	}
 	registry.MustRegister(m.published, m.delivered, m.handled, m.restarts, m.reconnects, m.overruns, up)
 	return m
 }
+
+// join has a group's counters begin at 0: a rate does not see the first of what is not
+// there before it.
+func (m metrics) join(group string) {
+	for _, result := range []string{resultDone, resultRetried, resultDropped} {
+		m.handled.WithLabelValues(group, result)
+	}
+}
+
+// What came of publishing.
+const (
+	resultStored    = "stored"
+	resultDuplicate = "duplicate"
+	resultFailed    = "failed"
+	resultRefused   = "refused"
+)
+
+// What came of a group's message.
+const (
+	resultDone    = "done"
+	resultRetried = "retried"
+	resultDropped = "dropped"
+)
 
 // The ways of reading.
 const (

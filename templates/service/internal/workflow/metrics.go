@@ -6,6 +6,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// What came of an attempt.
+const (
+	resultOK        = "ok"
+	resultError     = "error"
+	resultPermanent = "permanent"
+)
+
 type metrics struct {
 	started  *prometheus.CounterVec
 	finished *prometheus.CounterVec
@@ -33,6 +40,11 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 	}
 	for _, o := range outcomes {
 		m.finished.WithLabelValues(string(o))
+	}
+	for _, step := range []Step{Reserve, Charge, Ship, Refund, Release, Finish} {
+		for _, result := range []string{resultOK, resultError, resultPermanent} {
+			m.steps.WithLabelValues(string(step), result)
+		}
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{m.started, m.finished, m.steps} {
