@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -101,28 +100,64 @@ func TestServices(t *testing.T) {
 	}
 }
 
-// Each service passes its own tests, as its owner would run them, where it stands; make
-// lint vets it. Most do without the race detector, which has watched the same tests in
-// the templates on PostgreSQL; the one with uploads has it watch a command on SQLite.
+// Each service passes its own tests, as its owner would run them, where it stands; the
+// proof of all selections vets it. The race detector has watched the same tests in the
+// templates on PostgreSQL. On SQLite it watches a whole service, that with uploads, and
+// of the one with everything what has to do with the database.
 func TestServicesPassTheirTests(t *testing.T) {
 	for _, s := range services(load(t)) {
 		t.Run(s.name, func(t *testing.T) {
-			env := append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly "+os.Getenv("GOFLAGS"))
-			race := "-race=" + strconv.FormatBool(s.name == "uploads")
-			// It is compiled first, since compilers that collect less garbage are done sooner.
-			runGo(t, s.name, append(env, "GOGC=400"), "list", "-export", "-test", race, "./...")
-			runGo(t, s.name, env, "test", "-vet=off", "-timeout", "25m", race, "./...")
+			plain, watched := []string{"./..."}, []string(nil)
+			switch s.name {
+			case "uploads":
+				plain, watched = nil, plain
+			case "everything":
+				plain, watched = split(t, s.name)
+			}
+			test(t, s.name, "-race", watched)
+			test(t, s.name, "-race=false", plain)
 		})
 	}
 }
 
-func runGo(t *testing.T, service string, env []string, args ...string) {
+// split returns the packages of a service that have nothing to do with the database, its
+// command with them, and the others.
+func split(t *testing.T, service string) (plain, stored []string) {
+	t.Helper()
+	out := runGo(t, service, nil, "list", "-f", `{{.ImportPath}} {{join .Deps " "}} {{join .TestImports " "}} {{join .XTestImports " "}}`, "./...")
+	for line := range strings.Lines(out) {
+		switch fields := strings.Fields(line); {
+		case slices.Contains(fields, module+"/internal/database") && !strings.HasPrefix(fields[0], module+"/cmd/"):
+			stored = append(stored, fields[0])
+		default:
+			plain = append(plain, fields[0])
+		}
+	}
+	return plain, stored
+}
+
+// test runs the tests of a service's packages.
+func test(t *testing.T, service, race string, packages []string) {
+	t.Helper()
+	if len(packages) == 0 {
+		return
+	}
+	// They are compiled first, since compilers that collect less garbage are done sooner.
+	runGo(t, service, []string{"GOGC=400"}, append([]string{"list", "-export", "-test", race}, packages...)...)
+	runGo(t, service, nil, append([]string{"test", "-vet=off", "-timeout", "25m", race}, packages...)...)
+}
+
+// runGo returns what the go command prints.
+func runGo(t *testing.T, service string, env []string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", args...) //nolint:gosec // constant commands
-	cmd.Dir, cmd.Env = service, env
-	if output, err := cmd.CombinedOutput(); err != nil {
+	cmd.Dir = service
+	cmd.Env = slices.Concat(os.Environ(), []string{"GOWORK=off", "GOFLAGS=-mod=readonly " + os.Getenv("GOFLAGS")}, env)
+	output, err := cmd.CombinedOutput()
+	if err != nil {
 		t.Errorf("go %s in golden/%s: %v\n%s", strings.Join(args, " "), service, err, output)
 	}
+	return string(output)
 }
 
 // What each pattern adds to the base service, with what it requires, stands in

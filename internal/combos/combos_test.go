@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,14 @@ import (
 )
 
 var byGo = flag.Bool("go", false, "give every selection to the go command, not only those of a sample")
+
+// The proof keeps what it has checked, so its garbage is collected less often, within
+// bounds: it takes half of the processors' time.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(3 << 30)
+	os.Exit(m.Run())
+}
 
 // How many selections the go command is given, besides the smallest and the
 // largest, and how many of those run their tests.
