@@ -25,7 +25,7 @@ func (d *draft) checkRoutes() {
 		if step.Action == plan.Keep || !d.answers(step.Path) {
 			continue
 		}
-		for _, come := range moreAnswers(step.Path, d.base[step.Path].Data, d.next[step.Path].Data, nil) {
+		for _, come := range moreAnswers(step.Path, d.base[step.Path].Data, d.next[step.Path].Data, nil, nil) {
 			for _, a := range theirs {
 				if a.Clashes(foreign.NetHTTP, come.Method, come.Path) {
 					d.clashes = append(d.clashes, clash(a, come.Method, come.Path))
@@ -43,6 +43,7 @@ func (d *draft) answers(name string) bool {
 // ownAnswers are the routes in files of the owner's, and in what was added to others.
 func (d *draft) ownAnswers() (answers []foreign.Answer) {
 	own, pkg := make(map[string][]byte), make(map[string][]byte)
+	module := foreign.Packages(os.DirFS(d.root), d.want.Module)
 	for _, name := range d.ownIn("cmd/" + d.want.Name) {
 		if src, err := os.ReadFile(filepath.Join(d.root, filepath.FromSlash(name))); err == nil && d.answers(name) { //nolint:gosec // a regular file of the service
 			own[name], pkg[name] = src, src
@@ -55,19 +56,19 @@ func (d *draft) ownAnswers() (answers []foreign.Answer) {
 	}
 	for _, step := range d.plan.Steps {
 		if was, ok := d.base[step.Path]; ok && step.Work != nil && !step.Work.Equal(was) && d.answers(step.Path) {
-			answers = append(answers, moreAnswers(step.Path, was.Data, step.Work.Data, pkg)...)
+			answers = append(answers, moreAnswers(step.Path, was.Data, step.Work.Data, pkg, module)...)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(own)) {
-		answers = append(answers, foreign.Answers(name, own[name], ".mux", pkg)...)
+		answers = append(answers, foreign.Answers(name, own[name], ".mux", pkg, module)...)
 	}
 	return answers
 }
 
 // moreAnswers are the routes of a file that it does not have in another version.
-func moreAnswers(name string, before, now []byte, pkg map[string][]byte) []foreign.Answer {
-	had := foreign.Answers(name, before, ".mux", pkg)
-	return slices.DeleteFunc(foreign.Answers(name, now, ".mux", pkg), func(a foreign.Answer) bool {
+func moreAnswers(name string, before, now []byte, pkg map[string][]byte, module foreign.Module) []foreign.Answer {
+	had := foreign.Answers(name, before, ".mux", pkg, module)
+	return slices.DeleteFunc(foreign.Answers(name, now, ".mux", pkg, module), func(a foreign.Answer) bool {
 		return slices.ContainsFunc(had, func(b foreign.Answer) bool { return a.Method == b.Method && a.Path == b.Path })
 	})
 }
@@ -83,7 +84,7 @@ func (d *foreignDraft) checkRoutes(fsys fs.FS) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range d.wiring.Answers(pkg) {
+	for _, a := range d.wiring.Answers(pkg, foreign.Packages(fsys, d.repo.Module)) {
 		for _, r := range d.routes {
 			if a.Clashes(d.wiring.Router, r.Method, r.Path) {
 				d.clashes = append(d.clashes, clash(a, r.Method, r.Path))

@@ -24,42 +24,30 @@ type Answer struct {
 var verbs = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 
 // Answers returns the routes with constant paths that a file hands to the router
-// which it knows by a name, such as r, or s.router. A name that begins with a dot is
-// that of a field of anything. pkg has files of its package by their names, for the
-// constants that they declare. A file that does not parse has no routes.
-func Answers(name string, src []byte, router string, pkg map[string][]byte) []Answer {
-	fset := token.NewFileSet()
-	file, err := parser.ParseFile(fset, name, src, parser.SkipObjectResolution)
-	if err != nil {
+// which it knows by a name, such as r, or s.router: also below a prefix, and in functions
+// of the module that are handed it. A name that begins with a dot is that of a field of
+// anything. pkg has files of its package by their names, for what they declare. A file
+// that does not parse has no routes.
+func Answers(name string, src []byte, router string, pkg map[string][]byte, module Module) []Answer {
+	return answersIn(name, src, router, pkg, module, func(ast.Decl, *token.FileSet) bool { return true })
+}
+
+// answersIn returns the routes of those declarations that are to be looked at.
+func answersIn(name string, src []byte, router string, pkg map[string][]byte, module Module, look func(ast.Decl, *token.FileSet) bool) []Answer {
+	if module == nil {
+		module = func(string) map[string][]byte { return nil }
+	}
+	r := &reading{fset: token.NewFileSet(), module: module, sources: make(map[string]*source), entered: make(map[entry]bool)}
+	s := r.source(name, src, pkg)
+	if s == nil {
 		return nil
 	}
-	text := constants(fset, file, name, pkg)
-	var answers []Answer
-	methods := make(map[ast.Expr]string) // of calls that others are chained to
-	ast.Inspect(file, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok {
-			return true
+	for _, decl := range s.file.Decls {
+		if look(decl, r.fset) {
+			r.block(s, decl, prefixes{router: ""})
 		}
-		sel, ok := call.Fun.(*ast.SelectorExpr)
-		if !ok {
-			return true
-		}
-		if sel.Sel.Name == "Methods" && len(call.Args) > 0 {
-			methods[sel.X], _ = text(call.Args[0]) // of gorilla/mux: r.Handle(...).Methods("GET")
-		}
-		if on := expression(sel.X); on != router && (router[0] != '.' || !strings.HasSuffix("."+on, router)) {
-			return true
-		}
-		if method, path, ok := answer(sel.Sel.Name, call.Args, text); ok {
-			if method == "" {
-				method = methods[call]
-			}
-			answers = append(answers, Answer{name, fset.Position(call.Pos()).Line, method, path})
-		}
-		return true
-	})
-	return answers
+	}
+	return r.answers
 }
 
 // literals are the strings that arguments begin with.
@@ -80,8 +68,8 @@ func literals(args []ast.Expr) (texts []string) {
 
 // Answers returns the routes that the router has by the file in which it is wired, and
 // by the functions that build it, of the package whose files pkg has by their names.
-func (w *Wiring) Answers(pkg map[string][]byte) []Answer {
-	answers := Answers(w.Site.File, pkg[w.Site.File], w.Site.Var, pkg)
+func (w *Wiring) Answers(pkg map[string][]byte, module Module) []Answer {
+	answers := answersIn(w.Site.File, pkg[w.Site.File], w.Site.Var, pkg, module, w.sees)
 	if w.builder == nil {
 		return answers
 	}
@@ -96,15 +84,27 @@ func (w *Wiring) Answers(pkg map[string][]byte) []Answer {
 			if !ok || fn.Body == nil || fn.Name.Name != w.builder.name {
 				continue
 			}
-			first, last := fset.Position(fn.Pos()).Line, fset.Position(fn.End()).Line
 			for _, router := range returned(fn, w.builder.result) {
-				answers = append(answers, slices.DeleteFunc(Answers(name, pkg[name], router, pkg), func(a Answer) bool {
-					return a.Line < first || a.Line > last || slices.Contains(answers, a)
-				})...)
+				more := answersIn(name, pkg[name], router, pkg, module, func(d ast.Decl, in *token.FileSet) bool {
+					return in.Position(d.Pos()).Line == fset.Position(fn.Pos()).Line
+				})
+				answers = append(answers, slices.DeleteFunc(more, func(a Answer) bool { return slices.Contains(answers, a) })...)
 			}
 		}
 	}
 	return answers
+}
+
+// sees reports whether a declaration of the file speaks of the router by the name that it
+// has where it is wired: a function that is handed one speaks of that.
+func (w *Wiring) sees(decl ast.Decl, fset *token.FileSet) bool {
+	fn, ok := decl.(*ast.FuncDecl)
+	if !ok || fset.Position(fn.Pos()).Line <= w.Site.Line && w.Site.Line <= fset.Position(fn.End()).Line {
+		return true
+	}
+	return !slices.ContainsFunc(fn.Type.Params.List, func(f *ast.Field) bool {
+		return slices.ContainsFunc(f.Names, func(id *ast.Ident) bool { return id.Name == w.Site.Var })
+	})
 }
 
 // returned returns what a function returns as one of its results, by the names that
@@ -124,11 +124,13 @@ func returned(fn *ast.FuncDecl, result int) (names []string) {
 	return names
 }
 
-// answer is the route of a call, by its name and the strings that it begins with.
-func answer(name string, args []ast.Expr, text func(ast.Expr) (string, bool)) (method, path string, ok bool) {
+// answer is the route of a call below a prefix, by its name and the strings that it
+// begins with.
+func answer(name string, args []ast.Expr, prefix string, text func(ast.Expr) (string, bool)) (method, path string, ok bool) {
 	verb := strings.ToUpper(name)
 	isVerb := slices.Contains(verbs, verb)
-	if len(args) == 0 || !isVerb && !slices.Contains([]string{"Handle", "HandleFunc", "Method", "MethodFunc", "Add", "Any", "Match"}, name) {
+	folder := name == "Static" || name == "StaticFS" // of gin
+	if len(args) == 0 || !isVerb && !folder && !slices.Contains([]string{"Handle", "HandleFunc", "Method", "MethodFunc", "Add", "Any", "Match"}, name) {
 		return "", "", false
 	}
 	if path, ok = text(args[0]); !ok {
@@ -138,12 +140,15 @@ func answer(name string, args []ast.Expr, text func(ast.Expr) (string, bool)) (m
 	switch {
 	case isVerb:
 		method = verb
+	case folder:
+		method, path = http.MethodGet, strings.TrimSuffix(path, "/")+"/*filepath"
 	case found: // of net/http
 		method, path = before, strings.TrimSpace(after)
-	case len(args) > 1 && !strings.HasPrefix(path, "/"): // of chi, gin and echo
+	case len(args) > 1 && path != "" && path[0] != '/': // of chi, gin and echo
 		method = strings.ToUpper(path)
 		path, _ = text(args[1])
 	}
+	path = below(prefix, path)
 	return method, path, strings.HasPrefix(path, "/")
 }
 

@@ -22,7 +22,7 @@ func TestAnswers(t *testing.T) {
 		`r.Use("/jobs")`:                                  nil,
 		`r.Handle("jobs", h)`:                             nil,
 	} {
-		got := foreign.Answers("main.go", []byte("package main\n\nfunc f() {\n\t"+call+"\n}\n"), "r", nil)
+		got := foreign.Answers("main.go", []byte("package main\n\nfunc f() {\n\t"+call+"\n}\n"), "r", nil, nil)
 		for i := range want {
 			want[i].File = "main.go"
 		}
@@ -31,10 +31,10 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	field := []byte("package main\n\nfunc (a *App) f() {\n\ta.mux.Handle(\"GET /x\", h)\n\tmux.Handle(\"GET /y\", h)\n}\n")
-	if got := foreign.Answers("x.go", field, ".mux", nil); len(got) != 2 {
+	if got := foreign.Answers("x.go", field, ".mux", nil, nil); len(got) != 2 {
 		t.Errorf("of any field mux: %v, want two", got)
 	}
-	if got := foreign.Answers("x.go", []byte("package"), "r", nil); got != nil {
+	if got := foreign.Answers("x.go", []byte("package"), "r", nil, nil); got != nil {
 		t.Errorf("no Go: %v", got)
 	}
 }
@@ -86,7 +86,7 @@ func (a *App) routes(given string) {
 		{File: "main.go", Line: 21, Method: "DELETE", Path: "/scores"},
 		{File: "main.go", Line: 22, Method: "GET", Path: "/scores"},
 	}
-	if diff := cmp.Diff(want, foreign.Answers("main.go", []byte(src), "m", pkg)); diff != "" {
+	if diff := cmp.Diff(want, foreign.Answers("main.go", []byte(src), "m", pkg, nil)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -106,7 +106,7 @@ func TestAnswersOfABuilder(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []foreign.Answer{{File: "main.go", Line: 7, Path: "/x"}, {File: "routes.go", Line: 7, Method: "GET", Path: "/jobs"}}
-	if diff := cmp.Diff(want, w.Answers(pkg)); diff != "" {
+	if diff := cmp.Diff(want, w.Answers(pkg, nil)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
