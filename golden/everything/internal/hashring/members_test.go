@@ -168,11 +168,10 @@ func TestAMemberThatNeverJoinedLeavesNobody(t *testing.T) {
 		}
 	})
 	config := testConfig(nodes...)
-	patient(&config)
 	config.Name = "twin"
 	twin := startNode(t, config)
 	waittest.Until(t, func() error {
-		if twin.barred.Load() == nil {
+		if !twin.namesake.Load() {
 			return errors.New("the name is not known to be taken")
 		}
 		return nil
@@ -187,46 +186,32 @@ func TestAMemberThatNeverJoinedLeavesNobody(t *testing.T) {
 	}
 }
 
-// A member with another lease, longer or shorter, would be a second owner beside one
-// that is lost. It is no member, and says why; the ring goes on as if it were not there.
-func TestAMemberWithAnotherLeaseIsRefused(t *testing.T) {
-	nodes := startRing(t, 2, patient)
-	before := nodes[0].view.Load().epoch
-	for _, lease := range []time.Duration{time.Second, 10 * time.Second} {
-		config := testConfig(nodes...)
-		patient(&config)
-		config.Lease, config.Wait = lease, 10*time.Millisecond
-		// One that is listed itself may be the first, but not of a ring beside this one.
-		config.GossipAddr = freeAddr(t)
-		config.Join = append(config.Join, config.GossipAddr)
-		other := startNode(t, config)
-		waittest.Until(t, func() error {
-			if err := other.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "HASHRING_LEASE=3s, and this member "+lease.String()) {
-				return errors.New(fmt.Sprint("ready: ", err))
-			}
-			return nil
-		})
-		if _, _, err := call(http.MethodGet, other.url, "k"); err == nil || other.holds() > 0 {
-			t.Errorf("it answers: %v", err)
+// Members may have leases of their own: the keys of one that is lost wait for its own,
+// also with a member that never saw it.
+func TestALostMembersLeaseIsWaitedFor(t *testing.T) {
+	const long = 3 * time.Second
+	nodes := startRing(t, 3, func(c *Config) {
+		if len(c.Join) == 0 {
+			c.Lease = long
 		}
-	}
-	settle(t, nodes)
-	if now := nodes[0].view.Load().epoch; now != before {
-		t.Errorf("the ring changed %d times", now-before)
-	}
-}
-
-// freeAddr is a loopback address that nothing listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	})
+	killed := time.Now()
+	if err := nodes[0].close(); err != nil { // and says nothing
 		t.Fatal(err)
 	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
+	left := nodes[1:]
+	waittest.Until(t, func() error {
+		for _, n := range left {
+			if len(n.view.Load().members) != len(left) {
+				return fmt.Errorf("%s has not noticed", n.Name())
+			}
+		}
+		return nil
+	})
+	settle(t, append(left, startNode(t, testConfig(left...))))
+	if took := time.Since(killed); took < long+long/10 {
+		t.Errorf("its keys were taken after %s, and its lease is %s", took, long)
 	}
-	return l.Addr().String()
 }
 
 func TestStrangersAreRefused(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net"
@@ -41,8 +42,8 @@ type Node struct {
 	peers   *peers
 	passed  passed
 	joined  atomic.Bool
-	// barred says why this member can't join, while the others refuse it.
-	barred   atomic.Pointer[string]
+	// namesake is set while this member can't join for another of its name.
+	namesake atomic.Bool
 	ran      atomic.Bool
 	served   sync.WaitGroup
 	drain    sync.Once
@@ -50,7 +51,8 @@ type Node struct {
 
 	viewMu sync.Mutex // of who changes the view, and of who relies on its staying
 	view   atomic.Pointer[view]
-	met    bool // another member was there; guarded by viewMu
+	met    bool          // another member was there; guarded by viewMu
+	leases time.Duration // the longest that was seen; guarded by viewMu
 
 	// A partition is held when held is the term: a member answers only for what
 	// it owns, holds, and has a lease for. A new term holds nothing.
@@ -108,11 +110,11 @@ func (n *Node) Name() string { return n.name }
 // GossipAddr returns where others join.
 func (n *Node) GossipAddr() string { return n.members.addr }
 
-// Ready reports why this member can't answer: it has not met the others, or they refuse
-// it for its name or its lease, or they do not confirm it.
+// Ready reports why this member can't answer: it has not met the others, or one of
+// them has its name, or they do not confirm it.
 func (n *Node) Ready(context.Context) error {
-	if why := n.barred.Load(); why != nil {
-		return errors.New(*why)
+	if n.namesake.Load() {
+		return fmt.Errorf("another member has the name %s; HASHRING_NAME must be each one's own", n.name)
 	}
 	if !n.joined.Load() {
 		return errors.New("no member of HASHRING_JOIN was reached yet")
@@ -208,7 +210,7 @@ func every(ctx context.Context, interval time.Duration, do func()) {
 
 // keepJoined looks for the members to join until one is found, and again and
 // again, so that the sides of a split network find each other when it heals. It does
-// not join while the others refuse it.
+// not join while a member has this one's name.
 func (n *Node) keepJoined(ctx context.Context) {
 	for {
 		wait := 5 * time.Second
@@ -218,7 +220,7 @@ func (n *Node) keepJoined(ctx context.Context) {
 			n.joined.Store(true)
 			n.renew(ctx)
 			n.poke()
-		} else if wait = 200 * time.Millisecond; n.barred.Load() != nil {
+		} else if wait = 200 * time.Millisecond; n.namesake.Load() {
 			wait = time.Second // each try is in the log of who is asked
 		}
 		select {
@@ -231,15 +233,15 @@ func (n *Node) keepJoined(ctx context.Context) {
 
 // join reports whether this member may answer with the others from now on.
 func (n *Node) join(ctx context.Context) bool {
-	n.members.barred.Store(nil)
+	n.members.namesake.Store(false)
 	reached := n.members.join(ctx, n.config.Join, func(string) bool { return false })
-	why := n.members.barred.Load()
-	if why != nil && n.barred.Load() == nil {
-		n.log.WarnContext(ctx, "this member can't join the ring: "+*why, "member", n.name)
+	namesake := n.members.namesake.Load()
+	if namesake && !n.namesake.Load() {
+		n.log.WarnContext(ctx, "another member has this one's name; HASHRING_NAME must be each one's own", "member", n.name)
 	}
-	n.barred.Store(why)
+	n.namesake.Store(namesake)
 	// A member that is listed itself may be the first.
-	return why == nil && (reached > 0 || slices.Contains(n.config.Join, n.members.addr))
+	return !namesake && (reached > 0 || slices.Contains(n.config.Join, n.members.addr))
 }
 
 // knows reports whether a member that gossips at the address is in the view.
@@ -262,6 +264,7 @@ func (n *Node) see(name string, m *member) {
 		delete(members, name)
 	} else {
 		members[name] = *m
+		n.leases = max(n.leases, m.Lease)
 	}
 	n.met = n.met || len(members) > 1
 	if !maps.Equal(members, old.members) {
@@ -270,6 +273,13 @@ func (n *Node) see(name string, m *member) {
 	n.viewMu.Unlock()
 	n.poke()
 	n.changed()
+}
+
+// longest returns the longest lease that a member has had which this one has seen.
+func (n *Node) longest() time.Duration {
+	n.viewMu.Lock()
+	defer n.viewMu.Unlock()
+	return n.leases
 }
 
 // stays reports whether the view is old enough that others have heard of it too.

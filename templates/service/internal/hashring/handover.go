@@ -62,14 +62,15 @@ func (n *Node) keepClaiming(ctx context.Context) {
 // partition has let go of it before it says so: that one is taken at once. What
 // nobody held may be held by a member that is lost, until its lease is over. So it
 // is taken when a lease has passed in which every member had this very view, and
-// confirmed nobody who is not in it.
+// confirmed nobody who is not in it: the longest that any of them has seen a member
+// have, since who confirms one has seen its lease.
 func (n *Node) claim(ctx context.Context) bool {
 	v := n.view.Load()
 	term, _ := n.leased()
 	if self, ok := v.members[n.name]; !ok || self.Leaving || !n.joined.Load() || len(v.members) < n.config.Quorum {
 		return true
 	}
-	first, ok := n.peers.take(ctx, v, term)
+	first, longest, ok := n.peers.take(ctx, v, term)
 	if !ok {
 		return false
 	}
@@ -88,9 +89,9 @@ func (n *Node) claim(ctx context.Context) bool {
 		case <-n.wake:
 			n.poke() // whoever called this is to know
 			return false
-		case <-time.After(n.config.Lease + n.config.Lease/10): // clocks are not all as fast
+		case <-time.After(longest + longest/10): // clocks are not all as fast
 		}
-		second, ok := n.peers.take(ctx, v, term)
+		second, _, ok := n.peers.take(ctx, v, term)
 		if !ok || !maps.Equal(first, second) {
 			return false
 		}
@@ -132,7 +133,7 @@ func (n *Node) missing(v *view, term uint64) []int {
 // release lets go of all that the ring of v gives to another member, and returns
 // it with its state, as much as fits one message.
 func (n *Node) release(v *view, to string) taking {
-	answer := taking{Epoch: v.epoch, State: make(map[int][]byte)}
+	answer := taking{Epoch: v.epoch, Lease: n.longest(), State: make(map[int][]byte)}
 	size := 0
 	for p := range Partitions {
 		if v.ring.Owner(p) != to {

@@ -3,7 +3,6 @@ package hashring
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -26,7 +25,7 @@ type member struct {
 	ID string `json:"id"`
 	// Peer is the address of its HTTP server for other members.
 	Peer string `json:"peer"`
-	// Lease is its own: the others wait for as long when they have lost it.
+	// Lease is for how long it goes on answering once the others have lost it.
 	Lease time.Duration `json:"lease"`
 	// Leaving is set while it hands over what it has: it owns nothing any more,
 	// and still answers to members.
@@ -73,21 +72,20 @@ type membership struct {
 	said *lines // by list
 	tell func(name string, m *member)
 	addr string // where it listens
-	// barred says why the others don't take this process as a member, once that turns out.
-	barred atomic.Pointer[string]
+	// namesake is set when another process turns out to have this one's name.
+	namesake atomic.Bool
 
 	mu     sync.Mutex
 	self   member
 	closed bool
 	name   string
-	lease  time.Duration
 	log    *slog.Logger
 }
 
 // openMembership listens, and calls tell with each other member that is there or
 // has changed, and with nil for one that is gone.
 func openMembership(config Config, name string, self member, logger *slog.Logger, tell func(string, *member)) (*membership, error) {
-	m := &membership{said: &lines{log: logger}, tell: tell, self: self, name: name, lease: config.Lease, log: logger}
+	m := &membership{said: &lines{log: logger}, tell: tell, self: self, name: name, log: logger}
 	c := memberlist.DefaultLANConfig()
 	if ip, _ := address(config.GossipAddr); ip.IsLoopback() { // was checked by Validate
 		c = memberlist.DefaultLocalConfig()
@@ -106,7 +104,7 @@ func openMembership(config Config, name string, self member, logger *slog.Logger
 	c.GossipInterval = min(c.GossipInterval, config.ProbeInterval)
 	c.TCPTimeout = min(c.TCPTimeout, 2*time.Second) // of one address among several
 	c.DeadNodeReclaimTime = config.ProbeInterval    // a killed member's name, at any address
-	c.Delegate, c.Events, c.Conflict, c.Merge = delegate{m}, delegate{m}, delegate{m}, delegate{m}
+	c.Delegate, c.Events, c.Conflict = delegate{m}, delegate{m}, delegate{m}
 	c.Logger = log.New(m.said, "", 0)
 	if c.SecretKey, err = config.key(); err != nil {
 		return nil, err
@@ -218,27 +216,9 @@ func (d delegate) notify(n *memberlist.Node) {
 // stays with those that know it.
 func (d delegate) NotifyConflict(have, _ *memberlist.Node) {
 	if have.Name == d.name {
-		d.bar("another member has the name " + d.name + "; HASHRING_NAME must be each one's own")
+		d.namesake.Store(true)
 	}
 }
-
-// NotifyMerge refuses to be of one ring with members that have another lease: who waits
-// for less than a lost member's lease would be a second owner beside it.
-func (d delegate) NotifyMerge(nodes []*memberlist.Node) error {
-	for _, n := range nodes {
-		var other member
-		gone := n.State == memberlist.StateDead || n.State == memberlist.StateLeft
-		if err := json.Unmarshal(n.Meta, &other); gone || err != nil || other.Lease == d.lease {
-			continue
-		}
-		why := fmt.Sprintf("%s has HASHRING_LEASE=%s, and this member %s; it must be the same for all", n.Name, other.Lease, d.lease)
-		d.bar(why)
-		return errors.New(why)
-	}
-	return nil
-}
-
-func (m *membership) bar(why string) { m.barred.Store(&why) }
 
 func (delegate) NotifyMsg([]byte)                {}
 func (delegate) GetBroadcasts(int, int) [][]byte { return nil }

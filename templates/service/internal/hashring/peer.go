@@ -126,6 +126,8 @@ type asking struct {
 // A taking is what a member has let go of.
 type taking struct {
 	Epoch uint64 `json:"epoch"`
+	// Lease is the longest that a member has had which this one has seen.
+	Lease time.Duration `json:"lease"`
 	// Released is what the member held.
 	Released []int          `json:"released"`
 	State    map[int][]byte `json:"state"`
@@ -263,10 +265,11 @@ func (p *peers) confirm(ctx context.Context, v *view, enough int) int {
 }
 
 // take has every other member let go of what is this one's in the view, and takes
-// it. It returns the epochs of the others, and whether all did.
-func (p *peers) take(ctx context.Context, v *view, term uint64) (map[string]uint64, bool) {
+// it. It returns the epochs of the others, the longest lease that any of them has seen,
+// and whether all did.
+func (p *peers) take(ctx context.Context, v *view, term uint64) (epochs map[string]uint64, longest time.Duration, ok bool) {
 	ctx = context.WithoutCancel(ctx) // a half of it helps nobody
-	results := others(p.node, v, func(m member) *uint64 {
+	results := others(p.node, v, func(m member) *taking {
 		for {
 			var answer taking
 			asked := time.Now()
@@ -289,16 +292,16 @@ func (p *peers) take(ctx context.Context, v *view, term uint64) (map[string]uint
 				return nil
 			}
 			if !answer.More {
-				return &answer.Epoch
+				return &answer
 			}
 		}
 	})
-	epochs := make(map[string]uint64, len(results))
-	for name, epoch := range results {
-		if epoch == nil {
-			return nil, false
+	epochs, longest = make(map[string]uint64, len(results)), p.node.longest()
+	for name, answer := range results {
+		if answer == nil {
+			return nil, longest, false
 		}
-		epochs[name] = *epoch
+		epochs[name], longest = answer.Epoch, max(longest, answer.Lease)
 	}
-	return epochs, p.node.view.Load() == v
+	return epochs, longest, p.node.view.Load() == v
 }
