@@ -1,6 +1,7 @@
 package eventsourcing
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,8 +53,9 @@ func (a *Aggregate[S]) load(ctx context.Context, q querier, id string) (state S,
 		return state, 0, 0, err
 	}
 	if kept > 0 {
-		if err := json.Unmarshal(data, &state); err != nil {
-			return state, 0, 0, fmt.Errorf("snapshot of %s: %w", stream, err)
+		if state, err = read[S](data); err != nil {
+			a.log.log.WarnContext(ctx, "a snapshot can't be read; all events are", "stream", stream, "error", err)
+			kept = 0
 		}
 	}
 	version = kept
@@ -69,6 +71,18 @@ func (a *Aggregate[S]) load(ctx context.Context, q querier, id string) (state S,
 			return state, version, kept, nil
 		}
 	}
+}
+
+// read returns the state of a snapshot, which nothing else stands for it to be: not null.
+func read[S any](data []byte) (state S, err error) {
+	if string(bytes.TrimSpace(data)) == "null" {
+		return state, errors.New("it is null")
+	}
+	if err := json.Unmarshal(data, &state); err != nil {
+		var none S
+		return none, err
+	}
+	return state, nil
 }
 
 // Update changes one thing: decide is given its state and returns what happens

@@ -56,7 +56,8 @@ func (h *Hub) Serve(w http.ResponseWriter, r *http.Request, room string, receive
 	handshake := &hijacker{ResponseWriter: w, socket: s}
 	conn, err := websocket.Accept(handshake, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: true,
-		OnPingReceived:     s.pinged,
+		OnPingReceived:     s.counted,
+		OnPongReceived:     func(ctx context.Context, payload []byte) { s.counted(ctx, payload) },
 	})
 	if err != nil {
 		h.metrics.refused.WithLabelValues(refuseHandshake).Inc()
@@ -273,9 +274,9 @@ func readEnded(err error) string {
 	return endProtocol
 }
 
-// pinged lets a client's ping be answered. It counts as a message: each is
-// work too.
-func (s *socket) pinged(context.Context, []byte) bool {
+// counted counts a client's ping or pong as a message: each is work too. It reports
+// whether a ping is to be answered.
+func (s *socket) counted(context.Context, []byte) bool {
 	if s.limiter.Allow() {
 		return true
 	}

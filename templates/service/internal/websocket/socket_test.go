@@ -305,6 +305,7 @@ func TestWhatClosesTheSocket(t *testing.T) {
 		"in parts":       {"\x01\xe4\x00\x00\x00\x00" + strings.Repeat("x", 100) + strings.Repeat("\x00\xe4\x00\x00\x00\x00"+strings.Repeat("x", 100), 10), websocket.StatusMessageTooBig, endTooLarge},
 		"too many":       {strings.Repeat(frameOf(1, `{"data":1}`), 21), websocket.StatusPolicyViolation, endRate},
 		"too many pings": {strings.Repeat(frameOf(9, "x"), 21), websocket.StatusPolicyViolation, endRate},
+		"too many pongs": {strings.Repeat(frameOf(10, "x"), 21), websocket.StatusPolicyViolation, endRate},
 		"not masked":     {"\x81\x011", websocket.StatusProtocolError, endProtocol},
 		"reserved bits":  {"\xf1\x81\x00\x00\x00\x001", websocket.StatusProtocolError, endProtocol},
 		"unknown opcode": {frameOf(3, "1"), websocket.StatusProtocolError, endProtocol},
