@@ -135,6 +135,10 @@ func runForeign(ctx context.Context, a *app, o *addOptions, root, folder string,
 	if err := a.writeForeign(ctx, d, o, doc); err != nil {
 		return err
 	}
+	app := path.Join(d.place.Folder, d.place.Below, "app.go")
+	if step, ok := d.plan.Step(app); ok && step.After != nil {
+		a.noteUnset(app, d.next[app].Data, step.After.Data)
+	}
 	if doc.Result == resultWritten && o.tidy {
 		if err := a.tidy(ctx, root); err != nil {
 			return err

@@ -25,14 +25,19 @@ func (a *app) noteUnwired(d *draft) {
 		}
 		stands = *step.After
 	}
-	if stands.Equal(next) {
+	a.noteUnset(name, next.Data, stands.Data)
+}
+
+// noteUnset tells which parts app.go does not set up, of those that it would.
+func (a *app) noteUnset(name string, next, stands []byte) {
+	if bytes.Equal(stands, next) {
 		return
 	}
-	for _, m := range partLine.FindAllSubmatch(next.Data, -1) {
+	for _, m := range partLine.FindAllSubmatch(next, -1) {
 		// Under the same name, or by the same method: it may have been renamed.
 		set := regexp.MustCompile(regexp.QuoteMeta(string(m[3])) + `\b|\{"` + string(m[2]) + `",`)
-		if !set.Match(stands.Data) {
-			a.notef("%s: does not set up %s: put `%s` among its parts%s, unless you left it out on purpose", name, m[2], m[1], field(next.Data, stands.Data, string(m[2])))
+		if !set.Match(stands) {
+			a.notef("%s: does not set up %s: put `%s` among its parts%s, unless you left it out on purpose", name, m[2], m[1], field(next, stands, string(m[2])))
 		}
 	}
 }
