@@ -178,11 +178,12 @@ func (a *app) settleForeign(ctx context.Context, d *foreignDraft, o *addOptions)
 // is wired can be left as it is: that is no conflict.
 func (a *app) checkForeignTypes(ctx context.Context, d *foreignDraft) error {
 	merged := goMerges(d.plan)
-	dirs := touched(d.plan, merged, func(dir string) []string { return ownIn(d.root, dir, d.base, d.next) })
+	own := func(dir string) []string { return ownIn(d.root, dir, d.base, d.next) }
+	dirs := touched(d.plan, merged, own)
 	merged = slices.DeleteFunc(merged, func(p string) bool { return p == d.wired })
 	var rest []typecheck.Problem
 	var err error
-	if d.plan, rest, err = a.doubt(ctx, d.root, d.plan, merged, dirs); err != nil {
+	if d.plan, rest, err = a.doubt(ctx, d.root, d.plan, merged, dirs, own); err != nil {
 		return err
 	}
 	d.unfit, d.broken = nil, nil

@@ -30,7 +30,7 @@ func (a *app) checkTypes(ctx context.Context, d *draft) error {
 	dirs := touched(d.plan, merged, d.ownIn)
 	maps.Copy(dirs, users)
 	var rest []typecheck.Problem
-	if d.plan, rest, err = a.doubt(ctx, d.root, d.plan, merged, dirs); err != nil {
+	if d.plan, rest, err = a.doubt(ctx, d.root, d.plan, merged, dirs, d.ownIn); err != nil {
 		return err
 	}
 	d.broken, d.left = nil, nil
@@ -48,7 +48,7 @@ func (a *app) checkTypes(ctx context.Context, d *draft) error {
 // conflict for each merge that a problem may come from, and the problems that come
 // from none. What was decided to be mended has none. Where it can't be found out
 // that is said, and no failure.
-func (a *app) doubt(ctx context.Context, root string, p plan.Plan, merged []string, dirs map[string]bool) (_ plan.Plan, rest []typecheck.Problem, err error) {
+func (a *app) doubt(ctx context.Context, root string, p plan.Plan, merged []string, dirs map[string]bool, ownIn func(dir string) []string) (_ plan.Plan, rest []typecheck.Problem, err error) {
 	if len(dirs) == 0 {
 		return p, nil, nil
 	}
@@ -61,11 +61,15 @@ func (a *app) doubt(ctx context.Context, root string, p plan.Plan, merged []stri
 		}
 	}
 	folders := slices.Sorted(maps.Keys(dirs))
-	problems, err := a.typeCheck(ctx, root, folders, after)
+	tags, unseen := typecheck.Tags(theirs(root, p, dirs, ownIn))
+	problems, err := a.typeCheck(ctx, root, folders, after, append([]string{release}, tags...))
 	var unavailable *typecheck.UnavailableError
 	if errors.As(err, &unavailable) {
 		a.notef("%s: not type-checked with what changes (%s): run `go vet ./...` afterwards", few(folders), unavailable.Why)
-		return p, nil, nil
+		err = nil
+	}
+	if len(unseen) > 0 {
+		a.notef("not type-checked: %s", few(unseen))
 	}
 	var before []string
 	for _, problem := range problems {
@@ -99,14 +103,14 @@ const (
 	typesLimit = 3 * time.Minute
 )
 
-func (a *app) typeCheck(ctx context.Context, root string, dirs []string, after map[string]*tree.File) ([]typecheck.Problem, error) {
+func (a *app) typeCheck(ctx context.Context, root string, dirs []string, after map[string]*tree.File, tags []string) ([]typecheck.Problem, error) {
 	within, cancel := context.WithTimeout(ctx, typesLimit)
 	defer cancel()
 	if a.terminal(ctx) != nil { // a person waits
 		said := time.AfterFunc(typesSaid, func() { a.notef("type-checking what changes; the go command compiles what it needs first ...") })
 		defer said.Stop()
 	}
-	problems, err := typecheck.Check(within, root, dirs, after, release)
+	problems, err := typecheck.Check(within, root, dirs, after, tags...)
 	if err != nil && within.Err() != nil && ctx.Err() == nil {
 		err = &typecheck.UnavailableError{Why: fmt.Sprintf("it took longer than %s", typesLimit)}
 	}
@@ -137,6 +141,28 @@ func touched(p plan.Plan, merged []string, ownIn func(dir string) []string) map[
 		}
 	}
 	return dirs
+}
+
+// theirs are the Go files in the folders that are not the templates' as the plan leaves
+// them: merged, edited, or the owner's alone.
+func theirs(root string, p plan.Plan, dirs map[string]bool, ownIn func(dir string) []string) map[string][]byte {
+	files := make(map[string][]byte)
+	for dir := range dirs {
+		for _, name := range ownIn(dir) {
+			// What can't be read the go command tells.
+			files[name], _ = os.ReadFile(filepath.Join(root, filepath.FromSlash(name))) //nolint:gosec // a file of the repository
+		}
+	}
+	for _, s := range p.Steps {
+		if path.Ext(s.Path) != ".go" || !dirs[path.Dir(s.Path)] {
+			continue
+		}
+		delete(files, s.Path) // a renamed one
+		if s.After != nil && (s.Next == nil || !s.After.Equal(*s.Next)) {
+			files[s.Path] = s.After.Data
+		}
+	}
+	return files
 }
 
 // stays reports whether a Go file stays as the owner edited it.

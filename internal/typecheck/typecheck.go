@@ -8,6 +8,7 @@ package typecheck
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,10 +46,11 @@ func (e *UnavailableError) Error() string { return e.Why }
 
 // Check type-checks the packages in the directories dirs, slash-separated below
 // root, with their tests, as if each file of after stood at its path, and none
-// where it is nil; and once more with each of the build tags that a file in one of
-// dirs speaks of. It returns the first problems of each package, as many as the
-// go command tells. The error is an [*UnavailableError] where the go command is
-// missing or can't load the packages, and that of ctx when it ends.
+// where it is nil; and once more with each list of build tags, joined by commas, of
+// which a file in one of dirs speaks. It returns the first problems of each package, as
+// many as the go command tells. The error is an [*UnavailableError] where the go
+// command is missing or can't load the packages, if only with some tags, and that of
+// ctx when it ends; the problems are those that were found all the same.
 func Check(ctx context.Context, root string, dirs []string, after map[string]*tree.File, tags ...string) ([]Problem, error) {
 	if _, err := exec.LookPath("go"); err != nil {
 		return nil, &UnavailableError{"there is no go command"}
@@ -70,16 +72,19 @@ func Check(ctx context.Context, root string, dirs []string, after map[string]*tr
 		return nil, &UnavailableError{err.Error()}
 	}
 	var all []Problem
-	runs := [][]string{nil}
-	for _, tag := range tags {
-		if spoken(root, dirs, after, tag) {
-			runs = append(runs, []string{"-tags=" + tag})
+	var unavailable *UnavailableError
+	runs := []string{""}
+	for _, list := range tags {
+		if !slices.Contains(runs, list) && speaks(root, dirs, after, list) {
+			runs = append(runs, list)
 		}
 	}
-	for _, flags := range runs {
-		fresh, err := became(ctx, root, dirs, copies, overlay, flags)
-		if err != nil {
-			return nil, err
+	for _, list := range runs {
+		fresh, err := became(ctx, root, dirs, after, copies, overlay, list)
+		if lacks := new(UnavailableError); list != "" && errors.As(err, &lacks) {
+			unavailable = cmp.Or(unavailable, &UnavailableError{"-tags=" + list + ": " + lacks.Why})
+		} else if err != nil {
+			return all, err
 		}
 		for _, p := range fresh {
 			if !slices.Contains(all, p) {
@@ -87,17 +92,24 @@ func Check(ctx context.Context, root string, dirs []string, after map[string]*tr
 			}
 		}
 	}
+	if unavailable != nil {
+		return all, unavailable
+	}
 	return all, nil
 }
 
 // became returns the problems that packages have with the overlay. The go command tells
 // but the first of a package, so what was broken says nothing about what became of it.
-func became(ctx context.Context, root string, dirs []string, copies *strings.Replacer, overlay string, flags []string) ([]Problem, error) {
-	problems, err := compile(ctx, root, dirs, copies, append([]string{"-overlay=" + overlay}, flags...)...)
+func became(ctx context.Context, root string, dirs []string, after map[string]*tree.File, copies *strings.Replacer, overlay, tags string) ([]Problem, error) {
+	var flags []string // GOFLAGS may have others
+	if tags != "" {
+		flags = []string{"-tags=" + tags}
+	}
+	problems, err := compile(ctx, root, built(root, dirs, after, tags), copies, append([]string{"-overlay=" + overlay}, flags...)...)
 	if err != nil || len(problems) == 0 {
 		return nil, err
 	}
-	before, err := compile(ctx, root, dirs, strings.NewReplacer(), flags...)
+	before, err := compile(ctx, root, built(root, dirs, nil, tags), strings.NewReplacer(), flags...)
 	if err != nil {
 		return nil, err
 	}
@@ -105,32 +117,6 @@ func became(ctx context.Context, root string, dirs []string, copies *strings.Rep
 		problems[i].Before = slices.ContainsFunc(before, func(b Problem) bool { return path.Dir(b.File) == path.Dir(p.File) })
 	}
 	return problems, nil
-}
-
-// spoken reports whether a file that stands or comes in one of dirs has a build
-// constraint with the tag.
-func spoken(root string, dirs []string, after map[string]*tree.File, tag string) bool {
-	constraint := regexp.MustCompile(`(?m)^//go:build .*\b` + regexp.QuoteMeta(tag) + `\b`)
-	for name, f := range after {
-		if f != nil && slices.Contains(dirs, path.Dir(name)) && constraint.Match(f.Data) {
-			return true
-		}
-	}
-	// What can't be read the go command tells.
-	for _, dir := range dirs {
-		at := filepath.Join(root, filepath.FromSlash(dir))
-		entries, _ := os.ReadDir(at)
-		for _, e := range entries {
-			if path.Ext(e.Name()) != ".go" {
-				continue
-			}
-			data, _ := os.ReadFile(filepath.Join(at, e.Name())) //nolint:gosec // a file of the repository
-			if constraint.Match(data) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // write writes the files into dir, and the list of what they stand for, whose
@@ -188,6 +174,9 @@ var unloaded = []string{
 // export: that links nothing, and, unlike go vet, it does not go into folders
 // that are only in the overlay.
 func compile(ctx context.Context, root string, dirs []string, names *strings.Replacer, flags ...string) ([]Problem, error) {
+	if len(dirs) == 0 {
+		return nil, nil
+	}
 	args := slices.Concat([]string{"list", "-export", "-test", "-f", "{{.ImportPath}}"}, flags)
 	// GOFLAGS may say -mod=mod, with which the go command writes go.mod and go.sum.
 	if _, err := os.Stat(filepath.Join(root, "vendor", "modules.txt")); err != nil {

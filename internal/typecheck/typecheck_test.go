@@ -83,10 +83,13 @@ func TestCheck(t *testing.T) {
 		{"with a tag alone", []string{"internal/box"}, map[string]*tree.File{
 			"internal/box/lid.go": file("//go:build linux && production\n\npackage box\n\nconst lid = b\n"),
 		}, []Problem{{"internal/box/lid.go", 5, "undefined: b", false}}},
+		{"with two tags, in a folder that has nothing else", []string{"internal/box", "test"}, map[string]*tree.File{
+			"test/box.go": file("//go:build debug && slow\n\npackage test\n\nimport \"acme.com/orders/internal/box\"\n\nfunc f() { box.Close() }\n"),
+		}, []Problem{{"test/box.go", 7, "undefined: box.Close", false}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := Check(t.Context(), root, tt.dirs, tt.after, "production", "debug")
+			got, err := Check(t.Context(), root, tt.dirs, tt.after, "production", "debug,slow")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,6 +132,23 @@ func TestCheckUnavailable(t *testing.T) {
 	cancel()
 	if _, err := Check(ended, root, []string{"internal/box"}, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// What can't be loaded with some tags hides nothing that is found without them.
+func TestCheckUnavailableWithTags(t *testing.T) {
+	t.Parallel()
+	root := repository(t)
+	got, err := Check(t.Context(), root, []string{"internal/box"}, map[string]*tree.File{
+		"internal/box/box.go": file("package box\n\nfunc Open(n int) int { return b }\n"),
+		"internal/box/far.go": file("//go:build far\n\npackage box\n\nimport _ \"acme.com/nowhere/x\"\n"),
+	}, "far")
+	var unavailable *UnavailableError
+	if !errors.As(err, &unavailable) || !strings.HasPrefix(err.Error(), "-tags=far: ") {
+		t.Errorf("error %v", err)
+	}
+	if diff := cmp.Diff([]Problem{{"internal/box/box.go", 3, "undefined: b", false}}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
