@@ -158,7 +158,7 @@ func theirs(root string, p plan.Plan, dirs map[string]bool, ownIn func(dir strin
 			continue
 		}
 		delete(files, s.Path) // a renamed one
-		if s.After != nil && (s.Next == nil || !s.After.Equal(*s.Next)) {
+		if s.After != nil && s.Action != plan.Create && s.Action != plan.Update {
 			files[s.Path] = s.After.Data
 		}
 	}

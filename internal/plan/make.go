@@ -72,24 +72,25 @@ func lookup(t tree.Tree, path string) *tree.File {
 // say about it. Its cases are the rows of the table in the package's tests.
 func (s *Step) compare(needed bool) bool {
 	s.After = s.Work
+	untouched := stands(s.Base, s.Work)
 	switch {
 	case s.From != "":
 		s.compareRenamed()
-	case same(s.Base, s.Next) && same(s.Base, s.Work):
+	case same(s.Base, s.Next) && untouched:
 		return false
 	case s.Work == nil:
 		s.compareAbsent(needed)
 	case s.Base == nil:
 		s.compareUnknown()
-	case s.Next == nil && same(s.Base, s.Work):
+	case s.Next == nil && untouched:
 		s.does(Delete, nil, "no longer part of the service, and you have not changed it")
 	case s.Next == nil:
 		s.conflict(Removed, "you changed it, and it is no longer part of the service", Mine, Theirs)
 	case same(s.Base, s.Next):
 		s.does(Keep, s.Work, "you changed it, and its template is as before")
-	case same(s.Base, s.Work):
-		s.does(Update, s.Next, "its template changed, and you have not changed it")
-	case same(s.Work, s.Next):
+	case untouched:
+		s.does(Update, inLineEnds(s.Work, s.Next), "its template changed, and you have not changed it")
+	case stands(s.Next, s.Work):
 		s.does(Settled, s.Work, "you already changed it to what its template says now")
 	default:
 		s.merge()
@@ -134,7 +135,7 @@ func (s *Step) compareAbsent(needed bool) {
 // compareUnknown is compare for a new file at a path at which one stands that
 // scaffold didn't write.
 func (s *Step) compareUnknown() {
-	if !bytes.Equal(s.Work.Data, s.Next.Data) {
+	if !bytes.Equal(s.Work.Data, LineEnds(s.Work.Data, s.Next.Data)) {
 		s.conflict(Exists, "you have a file of your own where a new one should come", Mine, Theirs)
 		drawn := merge.Merge(merge.Text, nil, s.Work.Data, s.Next.Data, labels)
 		s.draw(drawn, s.Work.Exec || s.Next.Exec)
@@ -186,6 +187,23 @@ func LineEnds(ours, text []byte) []byte {
 		return text
 	}
 	return bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
+}
+
+// stands reports whether a file is the one that was written, whose line ends git may
+// have changed at a checkout: that is no edit of the owner's.
+func stands(written, work *tree.File) bool {
+	if written == nil || work == nil {
+		return written == work
+	}
+	return same(inLineEnds(work, written), work)
+}
+
+// inLineEnds is [LineEnds] for a file. One that has CR already stays as it is.
+func inLineEnds(ours, f *tree.File) *tree.File {
+	if bytes.ContainsRune(f.Data, '\r') {
+		return f
+	}
+	return &tree.File{Data: LineEnds(ours.Data, f.Data), Exec: f.Exec}
 }
 
 // crlf reports whether all lines end in CRLF, and there are such.

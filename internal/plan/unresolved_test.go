@@ -90,3 +90,44 @@ func TestLineEndsStay(t *testing.T) {
 		}
 	}
 }
+
+// A checkout with eol=crlf is no edit: what goes is deleted, what is new arrives in
+// the same line ends, and what is as before has no step.
+func TestLineEndsAreNoEdit(t *testing.T) {
+	t.Parallel()
+	const base, windows = "1\n2\n", "1\r\n2\r\n"
+	for _, tt := range []struct {
+		name       string
+		base, next string
+		work       tree.File
+		action     plan.Action
+		want       string
+	}{
+		{"as before", base, base, file(windows), "", ""},
+		{"goes", base, "", file(windows), plan.Delete, ""},
+		{"changes", base, "1\n3\n", file(windows), plan.Update, "1\r\n3\r\n"},
+		{"is next already", "0\n", base, file(windows), plan.Settled, windows},
+		{"came otherwise", "", base, file(windows), plan.Settled, windows},
+		{"executable too", base, base, tree.File{Data: []byte(windows), Exec: true}, plan.Keep, windows},
+		{"some lines", base, "", file("1\r\n2\n"), plan.Conflict, "1\r\n2\n"},
+		{"CR in the template", "1\r\n", "1\r\n2\r\n", file("1\r\n"), plan.Update, windows},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			whole := func(text string) tree.Tree {
+				if text == "" {
+					return tree.Tree{}
+				}
+				return tree.Tree{"a.txt": file(text)}
+			}
+			p := plan.Make(whole(tt.base), whole(tt.next), tree.Tree{"a.txt": tt.work})
+			s, ok := p.Step("a.txt")
+			if ok != (tt.action != "") || s.Action != tt.action {
+				t.Fatalf("%q:\n%s", s.Action, show(p))
+			}
+			if s.After != nil && string(s.After.Data) != tt.want || s.After == nil && tt.want != "" {
+				t.Errorf("%v, want %q", s.After, tt.want)
+			}
+		})
+	}
+}
