@@ -168,7 +168,7 @@ func (a *app) printNextForeign(c *catalog.Catalog, d *foreignDraft, o *addOption
 	if result == resultWritten {
 		a.printf("Done: %s.\n", tally(d.plan))
 		a.printMarked(d.plan)
-		a.printMoves(c, d.had, d.selection.Options)
+		a.printMoves(c, d.had, d.selection.Options, false)
 	}
 	commands := d.commands()
 	if o.tidy && result == resultWritten {

@@ -120,7 +120,7 @@ func (a *app) printDone(c *catalog.Catalog, d *draft) {
 	a.printf("Done: %s.\n", tally(d.plan))
 	a.printMarked(d.plan)
 	a.printEngines(c, d.selection)
-	a.printMoves(c, d.had(c), d.selection.Options)
+	a.printMoves(c, d.had(c), d.selection.Options, true)
 }
 
 // printMarked says which files hold conflict markers now.

@@ -75,8 +75,9 @@ func runSet(ctx context.Context, a *app, o *setOptions, doc *document) error {
 	return err
 }
 
-// printMoves says what a change of options leaves to the owner, and what not.
-func (a *app) printMoves(c *catalog.Catalog, had, has map[string]string) {
+// printMoves says what a change of options leaves to the owner, and of a service that
+// scaffold made, what not: beside other code there is no compose.yaml or CI of it.
+func (a *app) printMoves(c *catalog.Catalog, had, has map[string]string, made bool) {
 	for _, option := range c.Options {
 		was, is := had[option.Name], has[option.Name]
 		if was == "" || is == "" || was == is {
@@ -85,6 +86,9 @@ func (a *app) printMoves(c *catalog.Catalog, had, has map[string]string) {
 		a.printf("\nFrom %s=%s to %s, by hand:\n", option.Name, was, is)
 		for _, line := range option.Set.ByHand {
 			a.printf("  - %s\n", line)
+		}
+		if !made {
+			continue
 		}
 		a.printf("By itself:\n")
 		for _, line := range option.Set.ByItself {
