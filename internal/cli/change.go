@@ -153,7 +153,7 @@ func (a *app) draft(s *service, want record.Manifest) (*draft, error) {
 	if err := d.checkMoved(d.work); err != nil {
 		return nil, err
 	}
-	base, err := d.owners()
+	base, err := d.bearing()
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func (d *draft) keepRequired() error {
 	if len(d.kept) == 0 {
 		return nil
 	}
-	base, err := d.owners()
+	base, err := d.bearing()
 	if err != nil {
 		return err
 	}

@@ -223,7 +223,8 @@ func problems(text, own string) ([]Problem, error) {
 			first = line
 		}
 		missing := slices.ContainsFunc(unloaded, func(text string) bool { return strings.Contains(line, text) })
-		if missing && (own == "" || !strings.Contains(line, " "+own+"/")) {
+		lacked, _, _ := strings.Cut(line, " (imported by ")
+		if missing && (own == "" || !strings.Contains(lacked, " "+own+"/")) {
 			return nil, &UnavailableError{line}
 		}
 		if m := mixed.FindStringSubmatch(line); m != nil {

@@ -135,6 +135,20 @@ func TestCheckUnavailable(t *testing.T) {
 	}
 }
 
+// A module without a sum is not at hand, whoever of the service's own imports it.
+func TestCheckWithoutSum(t *testing.T) {
+	t.Parallel()
+	root := repository(t)
+	_, err := Check(t.Context(), root, []string{"internal/tidy"}, map[string]*tree.File{
+		"go.mod":                file("module acme.com/orders\n\ngo 1.26\n\nrequire acme.com/nowhere v1.0.0\n"),
+		"internal/tidy/tidy.go": file("package tidy\n\nimport _ \"acme.com/orders/internal/broken\"\n"),
+	})
+	var unavailable *UnavailableError
+	if !errors.As(err, &unavailable) || !strings.Contains(err.Error(), "missing go.sum entry") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // What can't be loaded with some tags hides nothing that is found without them.
 func TestCheckUnavailableWithTags(t *testing.T) {
 	t.Parallel()
