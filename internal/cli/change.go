@@ -115,6 +115,8 @@ type draft struct {
 	// broken says what of the owner's code no longer type-checks, and left what of it
 	// in files that go and that they decided to keep.
 	broken, left []string
+	// gaps says what does not type-check without files that the owner deleted.
+	gaps []string
 	// clashes says which routes of the owner's some that are to come clash with.
 	clashes []string
 	// stale says which of the owner's files import the module by its former name.

@@ -41,6 +41,9 @@ func (a *app) bears(d *draft, o *changeOptions, asked bool) error {
 	if len(d.left) > 0 {
 		a.notef("%s: stays as you decided, and does not type-check any more: mend it afterwards", few(d.left))
 	}
+	if len(d.gaps) > 0 {
+		a.notef("%s: does not type-check yet without what you deleted or moved; it is yours to mend", few(d.gaps))
+	}
 	for _, x := range []struct {
 		found      []string
 		why, first string

@@ -20,7 +20,7 @@ import (
 // checkTypes makes a conflict of each Go file that both sides changed and whose
 // merge is Go, but no longer type-checks with the rest of its package. Of other code
 // that no longer type-checks with what changes, it notes that: no file is to be
-// decided about.
+// decided about. So it does of what comes to stand without a file that was deleted.
 func (a *app) checkTypes(ctx context.Context, d *draft) error {
 	merged := goMerges(d.plan)
 	users, err := d.users()
@@ -33,7 +33,16 @@ func (a *app) checkTypes(ctx context.Context, d *draft) error {
 	if d.plan, rest, err = a.doubt(ctx, d.root, d.plan, merged, dirs, d.ownIn); err != nil {
 		return err
 	}
-	d.broken, d.left = nil, nil
+	alone := bereft(d.plan)
+	maps.DeleteFunc(alone, func(dir string, _ bool) bool { return dirs[dir] })
+	_, gaps, err := a.doubt(ctx, d.root, d.plan, nil, alone, d.ownIn)
+	if err != nil {
+		return err
+	}
+	d.broken, d.left, d.gaps = nil, nil, nil
+	for _, problem := range gaps {
+		d.gaps = append(d.gaps, problem.String())
+	}
 	for _, problem := range rest {
 		if step, ok := d.plan.Step(problem.File); ok && step.Decided == plan.Mine && step.Next == nil {
 			d.left = append(d.left, problem.String())
@@ -137,6 +146,23 @@ func touched(p plan.Plan, merged []string, ownIn func(dir string) []string) map[
 	}
 	for dir := range changed {
 		if len(ownIn(dir)) > 0 {
+			dirs[dir] = true
+		}
+	}
+	return dirs
+}
+
+// bereft are the folders in which the plan writes Go files without some that the owner
+// deleted or moved away.
+func bereft(p plan.Plan) map[string]bool {
+	gone, dirs := make(map[string]bool), make(map[string]bool)
+	for _, s := range p.Steps {
+		if path.Ext(s.Path) == ".go" && s.Base != nil && s.Next != nil && s.After == nil {
+			gone[path.Dir(s.Path)] = true
+		}
+	}
+	for _, s := range p.Changes() {
+		if dir := path.Dir(s.Path); path.Ext(s.Path) == ".go" && s.After != nil && gone[dir] {
 			dirs[dir] = true
 		}
 	}
