@@ -44,7 +44,8 @@ func (s *search) locate() (*target, error) {
 			if t.router == Gorilla && t.builder != nil && t.builder.catches {
 				return nil, s.errorf("has %s of %s, which leads all requests somewhere: name that function instead", t.name, t.builder.name)
 			}
-			t.file, t.main = s.file, f.name == "main"
+			d, _ := f.node.(*ast.FuncDecl)
+			t.file, t.main = s.file, f.name == "main" && d != nil && d.Body == t.body
 			t.site = Site{File: s.name, Line: s.line(f.node.Pos()), Func: f.name, Var: t.name}
 			if t.stmt != nil {
 				t.site.Line = s.line(t.stmt.Pos())

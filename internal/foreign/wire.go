@@ -88,7 +88,7 @@ func Wire(fsys fs.FS, name, fn string, lib Library) (*Wiring, error) {
 type target struct {
 	creation
 	site Site
-	main bool
+	main bool // and not a function literal in it
 	// at is the index of the statement in creation.in that the lines come after;
 	// -1 for the start.
 	at   int
@@ -245,23 +245,6 @@ func (t *target) serving(call *ast.CallExpr) bool {
 	onRouter := ok && (expression(sel.X) == t.name || slices.Contains(t.also, expression(sel.X)))
 	return slices.ContainsFunc([]string{"run", "start", "serve"}, func(v string) bool { return strings.HasPrefix(verb, v) }) &&
 		(onRouter || slices.ContainsFunc(call.Args, func(arg ast.Expr) bool { return t.mentions(arg) }))
-}
-
-// closes reports whether the function returns only when the server has stopped.
-func (t *target) closes() bool {
-	if t.main {
-		return true
-	}
-	return slices.ContainsFunc(t.in[t.at+1:], func(stmt ast.Stmt) bool {
-		_, returns := stmt.(*ast.ReturnStmt)
-		call := false
-		ast.Inspect(stmt, func(n ast.Node) bool {
-			c, ok := n.(*ast.CallExpr)
-			call = call || ok && t.serves(&ast.ExprStmt{X: c})
-			return !call
-		})
-		return call && (!returns || t.serves(stmt))
-	})
 }
 
 // exits reports whether the process ends in the function, as by log.Fatal or
