@@ -236,7 +236,7 @@ func (a *app) printClosing(d *foreignDraft) {
 	case w.Exits:
 		a.printf("%s ends the process itself, which runs no deferred call, Close neither: let it return instead.\n", w.Site.Func)
 	case !w.Closes:
-		a.printf("%s returns before the server stops: call Close on what patterns.New returned when it has.\n", w.Site.Func)
+		a.printf("%s returns before the server stops: call Close on what %s.New returned when it has; nothing else ends it.\n", w.Site.Func, d.place.Package)
 	}
 }
 

@@ -164,16 +164,13 @@ func (e *edit) free(names ...string) string {
 // lines returns the statements that wire the library.
 func (e *edit) lines(t *target, lib Library, closes bool) []string {
 	app := e.free("added", "addedPatterns", "addedByScaffold")
-	ctx := e.context(t)
-	if ctx == "" {
-		ctx = e.use("context", "context") + ".Background()"
-	}
+	ctx, lasting := e.contexts(t, closes)
 	library := e.use(lib.Import, lib.Package)
 	failed := e.failure(t)
 	lines := []string{
 		fmt.Sprintf("%s, %s := %s.New(%s, %s.Getenv, %s.Default())", app, failed, library, ctx, e.use("os", "os"), e.use("log/slog", "slog")),
 		"if " + failed + " == nil {",
-		"\t" + failed + " = " + app + ".Start(" + ctx + ")",
+		"\t" + failed + " = " + app + ".Start(" + lasting + ")",
 		"}",
 		"if " + failed + " != nil {",
 		"\t" + e.fail(t, failed),
@@ -191,29 +188,6 @@ func (e *edit) lines(t *target, lib Library, closes bool) []string {
 		return append(lines, mount(t.router, e.use(t.path, packageNames[t.router]), t.name, app)...)
 	}
 	return append(lines, Mount(t.router, t.name, app)...)
-}
-
-// context returns the name of a context that the function has at the target.
-func (e *edit) context(t *target) string {
-	for _, field := range t.fn.Params.List {
-		if _, name := selector(field.Type); name == "Context" && len(field.Names) > 0 && expression(field.Type) == "context.Context" {
-			if field.Names[0].Name != "_" {
-				return field.Names[0].Name
-			}
-		}
-	}
-	before := t.body.List
-	if len(t.in) > 0 && len(before) > 0 && &t.in[0] == &before[0] {
-		before = before[:t.at+1]
-	} else {
-		before = t.in[:t.at+1]
-	}
-	for _, stmt := range before {
-		if s, ok := stmt.(*ast.AssignStmt); ok && s.Tok == token.DEFINE && expression(s.Lhs[0]) == "ctx" {
-			return "ctx"
-		}
-	}
-	return ""
 }
 
 // failure returns the name for the error: err, unless a later statement of the same
