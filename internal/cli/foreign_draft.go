@@ -290,10 +290,7 @@ func (d *foreignDraft) wire(fsys fs.FS, at string, next tree.Tree) (string, erro
 		return "", usagef("--wire=%s: say FILE:FUNC, as in main.go:main", at)
 	}
 	file = path.Clean(filepath.ToSlash(file + ".go"))
-	name := path.Join(d.repo.Folder, file)
-	if _, err := fs.Stat(fsys, name); errors.Is(err, fs.ErrNotExist) {
-		name = file
-	}
+	name := d.inModule(fsys, file)
 	if !fs.ValidPath(name) || path.Ext(name) != ".go" {
 		return "", usagef("--wire=%s: %s is no Go file in the module", at, file)
 	}
@@ -306,4 +303,31 @@ func (d *foreignDraft) wire(fsys fs.FS, at string, next tree.Tree) (string, erro
 	}
 	next[name] = tree.File{Data: d.wiring.Data}
 	return name, nil
+}
+
+// inModule returns the path from the module's root of a file that is given by its path
+// from the folder or from the root, or by an absolute one.
+func (d *foreignDraft) inModule(fsys fs.FS, file string) string {
+	if !filepath.IsAbs(filepath.FromSlash(file)) {
+		name := path.Join(d.repo.Folder, file)
+		if _, err := fs.Stat(fsys, name); errors.Is(err, fs.ErrNotExist) {
+			return file
+		}
+		return name
+	}
+	root, err := filepath.Abs(d.root)
+	if err != nil {
+		return file
+	}
+	if rel, err := filepath.Rel(root, file); err == nil && filepath.IsLocal(rel) {
+		return filepath.ToSlash(rel)
+	}
+	// A symbolic link gives folders a second name.
+	root, err = filepath.EvalSymlinks(root)
+	dir, dirErr := filepath.EvalSymlinks(filepath.Dir(file))
+	rel, relErr := filepath.Rel(root, filepath.Join(dir, filepath.Base(file)))
+	if errors.Join(err, dirErr, relErr) != nil || !filepath.IsLocal(rel) {
+		return file
+	}
+	return filepath.ToSlash(rel)
 }
