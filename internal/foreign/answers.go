@@ -66,11 +66,12 @@ func literals(args []ast.Expr) (texts []string) {
 	return texts
 }
 
-// Answers returns the routes that the router has by the file in which it is wired, and
-// by the functions that build it, of the package whose files pkg has by their names.
+// Answers returns the routes that the router has by the file in which it is wired, by
+// the functions that build it, and, as a variable of the package, by all others, of the
+// package whose files pkg has by their names.
 func (w *Wiring) Answers(pkg map[string][]byte, module Module) []Answer {
 	answers := answersIn(w.Site.File, pkg[w.Site.File], w.Site.Var, pkg, module, w.sees)
-	if w.builder == nil {
+	if w.builder == nil && !w.global {
 		return answers
 	}
 	for _, name := range slices.Sorted(maps.Keys(pkg)) {
@@ -81,10 +82,10 @@ func (w *Wiring) Answers(pkg map[string][]byte, module Module) []Answer {
 		}
 		for _, decl := range file.Decls {
 			fn, ok := decl.(*ast.FuncDecl)
-			if !ok || fn.Body == nil || fn.Name.Name != w.builder.name {
+			if !ok || fn.Body == nil {
 				continue
 			}
-			for _, router := range returned(fn, w.builder.result) {
+			for _, router := range w.names(fn) {
 				more := answersIn(name, pkg[name], router, pkg, module, func(d ast.Decl, in *token.FileSet) bool {
 					return in.Position(d.Pos()).Line == fset.Position(fn.Pos()).Line
 				})
@@ -105,6 +106,18 @@ func (w *Wiring) sees(decl ast.Decl, fset *token.FileSet) bool {
 	return !slices.ContainsFunc(fn.Type.Params.List, func(f *ast.Field) bool {
 		return slices.ContainsFunc(f.Names, func(id *ast.Ident) bool { return id.Name == w.Site.Var })
 	})
+}
+
+// names returns by which names a function knows the router, as far as it builds it or has
+// it from the package.
+func (w *Wiring) names(fn *ast.FuncDecl) (names []string) {
+	if w.builder != nil && fn.Name.Name == w.builder.name {
+		names = returned(fn, w.builder.result)
+	}
+	if w.global && !hides(fn, w.Site.Var) {
+		names = append(names, w.Site.Var)
+	}
+	return names
 }
 
 // returned returns what a function returns as one of its results, by the names that

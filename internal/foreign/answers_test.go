@@ -111,6 +111,26 @@ func TestAnswersOfABuilder(t *testing.T) {
 	}
 }
 
+// The routes of a variable of the package come from all functions that speak of it.
+func TestAnswersOfAVariable(t *testing.T) {
+	fsys := module(map[string]string{
+		"main.go":   "package main\n\nimport \"net/http\"\n\nfunc main() {\n\t_ = http.ListenAndServe(addr, m)\n}\n",
+		"routes.go": "package main\n\nimport \"net/http\"\n\nvar m = http.NewServeMux()\n\nfunc init() {\n\tm.Handle(\"GET /jobs\", h)\n}\n\nfunc other(m M) {\n\tm.Handle(\"/z\", h)\n}\n",
+	})
+	w, err := foreign.Wire(fsys, "main.go", "main", library)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkg, err := foreign.Sources(fsys, "main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []foreign.Answer{{File: "routes.go", Line: 8, Method: "GET", Path: "/jobs"}}
+	if diff := cmp.Diff(want, w.Answers(pkg, nil)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // What is said of gin is what gin 1.12 does.
 func TestClashes(t *testing.T) {
 	for _, tt := range []struct {

@@ -12,6 +12,8 @@ type known struct {
 	// builders are the functions that return a router, by their names; those of methods
 	// begin with a dot. It is nil where methods of one name return different things.
 	builders map[string]*builder
+	// variables are the package's that are a router, or have one in a field.
+	variables []creation
 	// names are the routers that the file which is looked at imports, and imports all
 	// names of its imports.
 	names   map[string]Router
@@ -48,7 +50,19 @@ func knownOf(files ...*ast.File) known {
 			pkg.builders[name] = b
 		}
 	}
+	pkg.variables = pkg.declared(files)
 	return pkg
+}
+
+// typed returns the routers that a variable of a type has: itself, or in fields.
+func (pkg known) typed(file *ast.File, name string, typ ast.Expr) (found []creation) {
+	if r, _, ok := ofRouter(typ, pkg.names); ok {
+		return []creation{{router: r, path: importOf(file, r), name: name}}
+	}
+	for _, h := range pkg.structs[receiver(typ)] {
+		found = append(found, creation{router: h.router, path: h.path, name: h.in(name), holder: name})
+	}
+	return found
 }
 
 // in returns what is known, for a file of the package.

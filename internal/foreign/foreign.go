@@ -310,8 +310,13 @@ func (l *looker) find(routed map[string][]byte, depth int) {
 	for _, file := range files {
 		for _, decl := range file.Decls {
 			for _, fn := range functions(decl) {
-				for _, made := range creations(file, fn, pkg) {
-					at := made.stmt.Pos()
+				all := creations(file, fn, pkg)
+				_, served := pkg.global(fn.node, all, "")
+				for _, made := range append(all, served...) {
+					at := fn.node.Pos()
+					if made.stmt != nil {
+						at = made.stmt.Pos()
+					}
 					l.sites = append(l.sites, foundSite{
 						Site:   Site{File: fset.File(at).Name(), Line: fset.Position(at).Line, Func: fn.name, Var: made.name},
 						router: made.router, depth: depth, built: !made.direct(),

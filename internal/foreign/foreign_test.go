@@ -84,6 +84,13 @@ func TestLook(t *testing.T) {
 			},
 			".", foreign.Chi, "", "main.go:main:s.router",
 		},
+		"a variable of the package, where it is served": {
+			map[string]string{
+				"main.go":   "package main\nimport \"net/http\"\nfunc main() { http.ListenAndServe(\"\", router) }\n",
+				"router.go": "package main\nimport \"github.com/go-chi/chi/v5\"\nvar router = chi.NewRouter()\nfunc init() { router.Get(\"/\", nil) }\n",
+			},
+			".", foreign.Chi, "", "main.go:main:router",
+		},
 		"what scaffold brought does not count": {
 			map[string]string{"main.go": serve, "internal/patterns/x.go": "package patterns\nimport _ \"github.com/gin-gonic/gin\"\n", "cmd/y/main.go": "package main\nimport _ \"acme.example/shop/internal/patterns\"\nfunc main() {}\n"},
 			".", foreign.NetHTTP, "", "main.go:main:m",

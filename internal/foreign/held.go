@@ -91,7 +91,7 @@ func importOf(file *ast.File, router Router) string {
 // handed returns the parameters by which a function is handed a router, and the fields
 // of its receiver and parameters that hold one: what it need not make.
 func handed(file *ast.File, fn *ast.FuncDecl, pkg known) (found []creation) {
-	names := routersByName(file)
+	pkg = pkg.in(file)
 	fields := fn.Type.Params.List
 	if fn.Recv != nil {
 		fields = slices.Concat(fields, fn.Recv.List)
@@ -100,15 +100,8 @@ func handed(file *ast.File, fn *ast.FuncDecl, pkg known) (found []creation) {
 		if len(f.Names) != 1 || f.Names[0].Name == "_" {
 			continue
 		}
-		name := f.Names[0].Name
-		c := creation{in: fn.Body.List, fn: fn.Type, body: fn.Body}
-		if r, _, ok := ofRouter(f.Type, names); ok {
-			c.router, c.path, c.name = r, importOf(file, r), name
-			found = append(found, c)
-			continue
-		}
-		for _, h := range pkg.structs[receiver(f.Type)] {
-			c.router, c.path, c.name, c.holder = h.router, h.path, h.in(name), name
+		for _, c := range pkg.typed(file, f.Names[0].Name, f.Type) {
+			c.in, c.fn, c.body = fn.Body.List, fn.Type, fn.Body
 			found = append(found, c)
 		}
 	}
@@ -116,9 +109,15 @@ func handed(file *ast.File, fn *ast.FuncDecl, pkg known) (found []creation) {
 }
 
 // chooseHanded takes the router that was named, or else the first that the function
-// speaks of.
-func (s *search) chooseHanded(handed []creation) (*target, error) {
+// speaks of, of the package's variables the only one.
+func (s *search) chooseHanded(handed, global []creation) (*target, error) {
 	var t *target
+	if len(global) > 0 && (s.variable != "" || !slices.ContainsFunc(handed, creation.spokenOf)) {
+		if s.variable == "" && len(global) > 1 {
+			return nil, s.which("speaks of", global)
+		}
+		handed = slices.Concat(global, handed)
+	}
 	for _, c := range slices.Backward(handed) {
 		if c.name == s.variable || s.variable == "" && c.spokenOf() {
 			t = newTarget(c)

@@ -93,6 +93,10 @@ type creation struct {
 	holder string
 	// builder is the function of the package that makes it, nil if none is called.
 	builder *builder
+	// global says that it is a variable of the package, and catcher is the function in
+	// which that leads all requests somewhere, "" if none does.
+	global  bool
+	catcher string
 	stmt    ast.Stmt
 	// in is the list of statements that stmt is one of.
 	in []ast.Stmt

@@ -41,6 +41,9 @@ func (s *search) locate() (*target, error) {
 			if at := t.lateMiddleware(); at.IsValid() {
 				return nil, s.errorf("puts middleware on %s in line %d, behind a line that serves or returns it: %s", t.name, s.line(at), yourself)
 			}
+			if t.router == Gorilla && t.catcher != "" && t.catcher != f.name {
+				return nil, s.errorf("has %s, which leads all requests somewhere in %s: name that function instead", t.name, t.catcher)
+			}
 			if t.router == Gorilla && t.builder != nil && t.builder.catches {
 				return nil, s.errorf("has %s of %s, which leads all requests somewhere: name that function instead", t.name, t.builder.name)
 			}
@@ -57,7 +60,7 @@ func (s *search) locate() (*target, error) {
 }
 
 // target takes the router that was named, or the one that is served: of those that the
-// function makes, is handed or has another function build.
+// function makes, is handed, has another function build or finds in the package.
 func (s *search) target(f function) (*target, error) {
 	made := creations(s.file, f, s.pkg)
 	places := s.places(made, f.node)
@@ -65,12 +68,12 @@ func (s *search) target(f function) (*target, error) {
 	if !ok && len(places) == 0 {
 		return nil, s.errorf("makes no router")
 	}
-	var given []creation
+	var given, global []creation
 	if ok {
-		given = handed(s.file, d, s.pkg)
+		given, global = handed(s.file, d, s.pkg), s.global(d, made, len(places) > 0)
 	}
-	if !s.prefers(places, given) {
-		return s.chooseHanded(given)
+	if !s.prefers(places, slices.Concat(given, global)) {
+		return s.chooseHanded(given, global)
 	}
 	t, err := s.choose(places)
 	if err != nil {
@@ -135,13 +138,22 @@ func (s *search) choose(places []*target) (*target, error) {
 	if served := filter(places, isServed); len(served) == 1 {
 		return served[0], nil
 	}
-	var names []string
+	var left []creation
 	for _, t := range places {
-		if !slices.Contains(names, t.name) {
-			names = append(names, t.name)
+		left = append(left, t.creation)
+	}
+	return nil, s.which("makes", left)
+}
+
+// which says that one of several routers has to be named.
+func (s *search) which(does string, routers []creation) error {
+	var names []string
+	for _, c := range routers {
+		if !slices.Contains(names, c.name) {
+			names = append(names, c.name)
 		}
 	}
-	return nil, s.errorf("makes %d routers: say which, as in %s:%s:%s (it has %s)", len(places), s.name, s.fn, names[0], strings.Join(names, ", "))
+	return s.errorf("%s %d routers: say which, as in %s:%s:%s (it has %s)", does, len(routers), s.name, s.fn, names[0], strings.Join(names, ", "))
 }
 
 func filter(places []*target, keep func(*target) bool) (kept []*target) {

@@ -30,6 +30,7 @@ type Wiring struct {
 	Data []byte
 	// builder is the function that makes the router, if the wired one does not.
 	builder *builder
+	global  bool // the router is a variable of the package
 }
 
 // ErrWired says that a function's file imports the library already.
@@ -72,7 +73,7 @@ func Wire(fsys fs.FS, name, fn string, lib Library) (*Wiring, error) {
 	}
 	e := &edit{fset: fset, file: file, src: src, names: declared(file), library: lib.Import}
 	e.packageNames(others)
-	w := &Wiring{Site: t.site, Router: t.router, Closes: t.closes(), Exits: t.exits(), builder: t.builder}
+	w := &Wiring{Site: t.site, Router: t.router, Closes: t.closes(), Exits: t.exits(), builder: t.builder, global: t.global}
 	w.Lines = e.lines(t, lib, w.Closes)
 	slices.SortFunc(e.imports, func(a, b addition) int {
 		return cmp.Or(cmp.Compare(e.group(a), e.group(b)), cmp.Compare(a.path, b.path))
