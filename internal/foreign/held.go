@@ -126,9 +126,9 @@ func (s *search) chooseHanded(handed, global []creation) (*target, error) {
 	switch {
 	case t != nil:
 	case len(handed) == 0:
-		return nil, s.errorf("makes no router, and is handed none (of net/http, chi, gin, echo or gorilla/mux)")
+		return nil, s.refusal("makes no router, and is handed none (of net/http, chi, gin, echo or gorilla/mux)")
 	case s.variable != "":
-		return nil, s.errorf("makes no router %s, and is handed none", s.variable)
+		return nil, s.refusal("makes no router %s, and is handed none", s.variable)
 	default:
 		t = newTarget(handed[0])
 	}

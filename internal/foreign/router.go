@@ -216,7 +216,7 @@ func (c creation) makes(expr ast.Expr, pkg known) (_ creation, result int, ok bo
 			return c, b.result, true
 		}
 		sel, ok := call.Fun.(*ast.SelectorExpr)
-		if !ok || name == "Group" || name == "Route" {
+		if !ok || name == "Group" || name == "Route" || name == "PathPrefix" {
 			return c, 0, false
 		}
 		expr = sel.X

@@ -13,8 +13,9 @@ type search struct {
 	fset     *token.FileSet
 	file     *ast.File
 	pkg      known
-	name, fn string // of the file and of the function, as they were given
-	variable string // the router that was named, if one was
+	name, fn string   // of the file and of the function, as they were given
+	variable string   // the router that was named, if one was
+	node     ast.Node // of the function
 }
 
 func (s *search) errorf(format string, args ...any) error {
@@ -62,11 +63,12 @@ func (s *search) locate() (*target, error) {
 // target takes the router that was named, or the one that is served: of those that the
 // function makes, is handed, has another function build or finds in the package.
 func (s *search) target(f function) (*target, error) {
+	s.node = f.node
 	made := creations(s.file, f, s.pkg)
 	places := s.places(made, f.node)
 	d, ok := f.node.(*ast.FuncDecl)
 	if !ok && len(places) == 0 {
-		return nil, s.errorf("makes no router")
+		return nil, s.refusal("makes no router")
 	}
 	var given, global []creation
 	if ok {
@@ -120,7 +122,7 @@ func (s *search) choose(places []*target) (*target, error) {
 	if s.variable != "" {
 		i := slices.IndexFunc(places, func(t *target) bool { return t.name == s.variable })
 		if i < 0 {
-			return nil, s.errorf("makes no router %s", s.variable)
+			return nil, s.refusal("makes no router %s", s.variable)
 		}
 		return places[i], nil
 	}
