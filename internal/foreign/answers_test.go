@@ -1,6 +1,7 @@
 package foreign_test
 
 import (
+	"io/fs"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -97,6 +98,11 @@ func TestAnswersOfABuilder(t *testing.T) {
 		"main.go":   "package main\n\nimport \"net/http\"\n\nfunc main() {\n\tr, err := build()\n\tr.Handle(\"/x\", h)\n\t_ = http.ListenAndServe(err, r)\n}\n",
 		"routes.go": "package main\n\nimport \"net/http\"\n\nfunc build() (*http.ServeMux, string) {\n\tm, other := http.NewServeMux(), http.NewServeMux()\n\tm.Handle(\"GET /jobs\", h)\n\tother.Handle(\"/y\", h)\n\tif x {\n\t\treturn nil, \"\"\n\t}\n\treturn m, \"\"\n}\n\nfunc z() {\n\tm.Handle(\"/z\", h)\n}\n",
 	})
+	wantAnswers(t, fsys, foreign.Answer{File: "main.go", Line: 7, Path: "/x"}, foreign.Answer{File: "routes.go", Line: 7, Method: "GET", Path: "/jobs"})
+}
+
+func wantAnswers(t *testing.T, fsys fs.FS, want ...foreign.Answer) {
+	t.Helper()
 	w, err := foreign.Wire(fsys, "main.go", "main", library)
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +111,6 @@ func TestAnswersOfABuilder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []foreign.Answer{{File: "main.go", Line: 7, Path: "/x"}, {File: "routes.go", Line: 7, Method: "GET", Path: "/jobs"}}
 	if diff := cmp.Diff(want, w.Answers(pkg, nil)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -117,18 +122,7 @@ func TestAnswersOfAVariable(t *testing.T) {
 		"main.go":   "package main\n\nimport \"net/http\"\n\nfunc main() {\n\t_ = http.ListenAndServe(addr, m)\n}\n",
 		"routes.go": "package main\n\nimport \"net/http\"\n\nvar m = http.NewServeMux()\n\nfunc init() {\n\tm.Handle(\"GET /jobs\", h)\n}\n\nfunc other(m M) {\n\tm.Handle(\"/z\", h)\n}\n",
 	})
-	w, err := foreign.Wire(fsys, "main.go", "main", library)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkg, err := foreign.Sources(fsys, "main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []foreign.Answer{{File: "routes.go", Line: 8, Method: "GET", Path: "/jobs"}}
-	if diff := cmp.Diff(want, w.Answers(pkg, nil)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	wantAnswers(t, fsys, foreign.Answer{File: "routes.go", Line: 8, Method: "GET", Path: "/jobs"})
 }
 
 // What is said of gin is what gin 1.12 does.

@@ -98,21 +98,27 @@ func TestWireBuiltRouter(t *testing.T) {
 				"main.go":   header + tt.src + "\n",
 				"routes.go": "package main\n\nimport " + tt.imports + "\n\n" + tt.builder + "\n",
 			}), "main.go", tt.at, library)
-			if tt.refused != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.refused) {
-					t.Errorf("%v, want %q", err, tt.refused)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.Contains(string(w.Data), tt.want) {
-				t.Errorf("want %q in\n%s", tt.want, w.Data)
-			}
-			if tidy, err := format.Source(w.Data); err != nil || string(tidy) != string(w.Data) {
-				t.Errorf("not formatted (%v):\n%s", err, w.Data)
-			}
+			wantWired(t, w, err, tt.want, tt.refused)
 		})
+	}
+}
+
+// wantWired wants the text in what was wired, formatted, or that in why it was not.
+func wantWired(t *testing.T, w *foreign.Wiring, err error, want, refused string) {
+	t.Helper()
+	if refused != "" {
+		if err == nil || !strings.Contains(err.Error(), refused) {
+			t.Errorf("%v, want %q", err, refused)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(w.Data), want) {
+		t.Errorf("want %q in\n%s", want, w.Data)
+	}
+	if tidy, err := format.Source(w.Data); err != nil || string(tidy) != string(w.Data) {
+		t.Errorf("not formatted (%v):\n%s", err, w.Data)
 	}
 }

@@ -1,8 +1,6 @@
 package foreign_test
 
 import (
-	"go/format"
-	"strings"
 	"testing"
 
 	"github.com/seed-d146d9dc/scaffold/internal/foreign"
@@ -75,21 +73,7 @@ func TestWireVariable(t *testing.T) {
 				"main.go":   "package main\n\nimport \"net/http\"\n\nvar _ http.Handler\n\n" + tt.src + "\n",
 				"router.go": "package main\n\n" + tt.pkg,
 			}), "main.go", tt.at, library)
-			if tt.refused != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.refused) {
-					t.Errorf("%v, want %q", err, tt.refused)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.Contains(string(w.Data), tt.want) {
-				t.Errorf("want %q in\n%s", tt.want, w.Data)
-			}
-			if tidy, err := format.Source(w.Data); err != nil || string(tidy) != string(w.Data) {
-				t.Errorf("not formatted (%v):\n%s", err, w.Data)
-			}
+			wantWired(t, w, err, tt.want, tt.refused)
 		})
 	}
 }
