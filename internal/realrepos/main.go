@@ -38,7 +38,7 @@ var repos = []repo{
 	{"github.com/fsouza/fake-gcs-server", "v1.56.1", ".", "fakestorage/server.go:Server.buildMuxer", []string{"./internal/config/..."}},
 	{"github.com/tus/tusd/v2", "v2.9.1", "cmd/tusd", "cli/serve.go:Serve", []string{"./pkg/handler/...", "./pkg/memorylocker/..."}},
 	{"github.com/stripe/stripe-mock", "v0.203.0", ".", "main.go:main", []string{"./param/..."}},
-	{"github.com/smallstep/certificates", "v0.30.2", ".", "ca/ca.go:CA.Init", []string{"./api/read/...", "./errs/..."}},
+	{"github.com/smallstep/certificates", "v0.30.2", ".", "ca/ca.go:CA.Init:mux", []string{"./api/read/...", "./errs/..."}},
 	{"github.com/distribution/distribution/v3", "v3.1.2", ".", "registry/api/v2/routes.go:RouterWithPrefix", []string{"./configuration/...", "./registry/api/..."}},
 	{"github.com/temporalio/ui-server/v2", "v2.54.0", ".", "server/server.go:NewServer", []string{"./server/..."}},
 }
