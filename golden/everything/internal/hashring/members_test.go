@@ -208,9 +208,20 @@ func TestALostMembersLeaseIsWaitedFor(t *testing.T) {
 		}
 		return nil
 	})
-	settle(t, append(left, startNode(t, testConfig(left...))))
-	if took := time.Since(killed); took < long+long/10 {
-		t.Errorf("its keys were taken after %s, and its lease is %s", took, long)
+	late := startNode(t, testConfig(left...))
+	for _, nodes := range [][]*testNode{{late}, left} {
+		waittest.Until(t, func() error {
+			for _, n := range nodes {
+				term, _ := n.leased()
+				if v := n.view.Load(); len(v.members) != 3 || len(n.missing(v, term)) > 0 {
+					return fmt.Errorf("%s has not all that it owns", n.Name())
+				}
+			}
+			return nil
+		})
+		if took := time.Since(killed); took < long+long/10 {
+			t.Errorf("its keys were taken after %s, and its lease is %s", took, long)
+		}
 	}
 }
 
