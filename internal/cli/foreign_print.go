@@ -229,8 +229,11 @@ func (a *app) printRoutes(d *foreignDraft) {
 }
 
 // printClosing says where the function that is wired does not come to close what it
-// made.
+// made, and where what it is handed may not lead to that.
 func (a *app) printClosing(d *foreignDraft) {
+	if w := d.wiring; w != nil && w.Group {
+		a.printf("%s is a group: if it is below a prefix, hand %s the router itself, since the patterns answer whole paths.\n", w.Site.Var, w.Site.Func)
+	}
 	switch w := d.wiring; {
 	case w == nil:
 	case w.Exits:

@@ -56,8 +56,8 @@ func knownOf(files ...*ast.File) known {
 
 // typed returns the routers that a variable of a type has: itself, or in fields.
 func (pkg known) typed(file *ast.File, name string, typ ast.Expr) (found []creation) {
-	if r, _, ok := ofRouter(typ, pkg.names); ok {
-		return []creation{{router: r, path: importOf(file, r), name: name}}
+	if r, is, ok := ofRouter(typ, pkg.names); ok {
+		return []creation{{router: r, path: importOf(file, r), name: name, group: is == "RouterGroup" || is == "Group"}}
 	}
 	for _, h := range pkg.structs[receiver(typ)] {
 		found = append(found, creation{router: h.router, path: h.path, name: h.in(name), holder: name})

@@ -97,7 +97,9 @@ type creation struct {
 	// which that leads all requests somewhere, "" if none does.
 	global  bool
 	catcher string
-	stmt    ast.Stmt
+	// group says that its type is that of a router's routes below a prefix.
+	group bool
+	stmt  ast.Stmt
 	// in is the list of statements that stmt is one of.
 	in []ast.Stmt
 	// fn is the type of the innermost function that it is in.

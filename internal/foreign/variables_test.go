@@ -6,6 +6,22 @@ import (
 	"github.com/seed-d146d9dc/scaffold/internal/foreign"
 )
 
+// A group that a function is handed may be below a prefix, which is told.
+func TestWireGroup(t *testing.T) {
+	t.Parallel()
+	for param, want := range map[string]bool{"g *gin.RouterGroup": true, "g *gin.Engine": false, "g gin.IRouter": false} {
+		w, err := foreign.Wire(module(map[string]string{
+			"main.go": "package main\n\nimport \"github.com/gin-gonic/gin\"\n\nfunc routes(" + param + ") {\n\tg.GET(\"/\", nil)\n}\n",
+		}), "main.go", "routes", library)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Group != want {
+			t.Errorf("%s: %t, want %t", param, w.Group, want)
+		}
+	}
+}
+
 // A variable of the package is a router that each of its functions can be wired to.
 func TestWireVariable(t *testing.T) {
 	t.Parallel()

@@ -26,6 +26,9 @@ type Wiring struct {
 	// Closes says that the lines close the library when the function returns, and
 	// Exits that it ends the process instead, by which nothing is closed.
 	Closes, Exits bool
+	// Group says that the router may be one for what is below a prefix, which the
+	// library does not see in the paths that it answers.
+	Group bool
 	// Data is the file with both put in.
 	Data []byte
 	// builder is the function that makes the router, if the wired one does not.
@@ -73,7 +76,7 @@ func Wire(fsys fs.FS, name, fn string, lib Library) (*Wiring, error) {
 	}
 	e := &edit{fset: fset, file: file, src: src, names: declared(file), library: lib.Import}
 	e.packageNames(others)
-	w := &Wiring{Site: t.site, Router: t.router, Closes: t.closes(), Exits: t.exits(), builder: t.builder, global: t.global}
+	w := &Wiring{Site: t.site, Router: t.router, Closes: t.closes(), Exits: t.exits(), Group: t.group, builder: t.builder, global: t.global}
 	w.Lines = e.lines(t, lib, w.Closes)
 	slices.SortFunc(e.imports, func(a, b addition) int {
 		return cmp.Or(cmp.Compare(e.group(a), e.group(b)), cmp.Compare(a.path, b.path))
