@@ -208,8 +208,7 @@ func TestALostMembersLeaseIsWaitedFor(t *testing.T) {
 		}
 		return nil
 	})
-	late := startNode(t, testConfig(left...))
-	for _, nodes := range [][]*testNode{{late}, left} {
+	wait := func(nodes ...*testNode) {
 		waittest.Until(t, func() error {
 			for _, n := range nodes {
 				term, _ := n.leased()
@@ -223,6 +222,8 @@ func TestALostMembersLeaseIsWaitedFor(t *testing.T) {
 			t.Errorf("its keys were taken after %s, and its lease is %s", took, long)
 		}
 	}
+	wait(startNode(t, testConfig(left...)))
+	wait(left...)
 }
 
 func TestStrangersAreRefused(t *testing.T) {
