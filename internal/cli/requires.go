@@ -40,8 +40,9 @@ func (d *draft) restored(base tree.Tree) (tree.Tree, error) {
 		return nil, err
 	}
 	lacks := func(m string) bool { return was[m] != "" && has[m] == "" }
-	if direct = slices.DeleteFunc(direct, func(m string) bool { return !lacks(m) }); len(direct) == 0 || !d.comeWith(direct) {
-		return base, nil
+	direct = slices.DeleteFunc(direct, func(m string) bool { return !lacks(m) })
+	if come, err := d.comeWith(direct); err != nil || !come {
+		return base, err
 	}
 	drop := slices.DeleteFunc(slices.Collect(maps.Keys(next)), func(m string) bool { return !lacks(m) })
 	mod, err := gomod.Without(base[goMod].Data, drop)
@@ -55,18 +56,24 @@ func (d *draft) restored(base tree.Tree) (tree.Tree, error) {
 }
 
 // comeWith reports whether a Go file that comes new imports a package of the modules.
-func (d *draft) comeWith(modules []string) bool {
+func (d *draft) comeWith(modules []string) (bool, error) {
+	if len(modules) == 0 {
+		return false, nil
+	}
 	for p, f := range d.next {
 		_, stands := d.work[p]
 		if _, written := d.base[p]; stands || written || path.Ext(p) != ".go" {
 			continue
 		}
-		imports, _, _ := gomod.FileImports(p, f.Data)
+		imports, _, err := gomod.FileImports(p, f.Data)
+		if err != nil {
+			return false, err
+		}
 		for _, imp := range imports {
 			if slices.ContainsFunc(modules, func(m string) bool { return within(imp, m) }) {
-				return true
+				return true, nil
 			}
 		}
 	}
-	return false
+	return false, nil
 }

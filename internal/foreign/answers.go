@@ -2,7 +2,6 @@ package foreign
 
 import (
 	"go/ast"
-	"go/parser"
 	"go/token"
 	"maps"
 	"net/http"
@@ -29,21 +28,9 @@ var verbs = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.Meth
 // anything. pkg has files of its package by their names, for what they declare. A file
 // that does not parse has no routes.
 func Answers(name string, src []byte, router string, pkg map[string][]byte, module Module) []Answer {
-	return answersIn(name, src, router, pkg, module, func(ast.Decl, *token.FileSet) bool { return true })
-}
-
-// answersIn returns the routes of those declarations that are to be looked at.
-func answersIn(name string, src []byte, router string, pkg map[string][]byte, module Module, look func(ast.Decl, *token.FileSet) bool) []Answer {
-	if module == nil {
-		module = func(string) map[string][]byte { return nil }
-	}
-	r := &reading{fset: token.NewFileSet(), module: module, sources: make(map[string]*source), entered: make(map[entry]bool)}
-	s := r.source(name, src, pkg)
-	if s == nil {
-		return nil
-	}
-	for _, decl := range s.file.Decls {
-		if look(decl, r.fset) {
+	r := newReading(module)
+	if s := r.source(name, src, pkg); s != nil {
+		for _, decl := range s.file.Decls {
 			r.block(s, decl, prefixes{router: ""})
 		}
 	}
@@ -70,47 +57,43 @@ func literals(args []ast.Expr) (texts []string) {
 // the functions that build it, and, as a variable of the package, by all others, of the
 // package whose files pkg has by their names.
 func (w *Wiring) Answers(pkg map[string][]byte, module Module) []Answer {
-	answers := answersIn(w.Site.File, pkg[w.Site.File], w.Site.Var, pkg, module, w.sees)
-	if w.builder == nil && !w.global {
-		return answers
+	r := newReading(module)
+	read := func(name string, names func(ast.Decl) []string) {
+		s := r.source(name, pkg[name], pkg)
+		if s == nil {
+			return
+		}
+		for _, decl := range s.file.Decls {
+			for _, router := range names(decl) {
+				r.block(s, decl, prefixes{router: ""})
+			}
+		}
 	}
+	read(w.Site.File, func(decl ast.Decl) []string { return w.here(decl, r.fset) })
 	for _, name := range slices.Sorted(maps.Keys(pkg)) {
-		fset := token.NewFileSet()
-		file, err := parser.ParseFile(fset, name, pkg[name], parser.SkipObjectResolution)
-		if err != nil {
-			continue
-		}
-		for _, decl := range file.Decls {
-			fn, ok := decl.(*ast.FuncDecl)
-			if !ok || fn.Body == nil {
-				continue
-			}
-			for _, router := range w.names(fn) {
-				more := answersIn(name, pkg[name], router, pkg, module, func(d ast.Decl, in *token.FileSet) bool {
-					return in.Position(d.Pos()).Line == fset.Position(fn.Pos()).Line
-				})
-				answers = append(answers, slices.DeleteFunc(more, func(a Answer) bool { return slices.Contains(answers, a) })...)
-			}
-		}
+		read(name, w.names)
 	}
-	return answers
+	return r.answers
 }
 
-// sees reports whether a declaration of the file speaks of the router by the name that it
-// has where it is wired: a function that is handed one speaks of that.
-func (w *Wiring) sees(decl ast.Decl, fset *token.FileSet) bool {
+// here returns by which name a declaration of the file in which the router is wired knows
+// it: the one that it has there. A function that is handed a router by that name means
+// another.
+func (w *Wiring) here(decl ast.Decl, fset *token.FileSet) []string {
 	fn, ok := decl.(*ast.FuncDecl)
-	if !ok || fset.Position(fn.Pos()).Line <= w.Site.Line && w.Site.Line <= fset.Position(fn.End()).Line {
-		return true
+	if ok && (fset.Position(fn.Pos()).Line > w.Site.Line || w.Site.Line > fset.Position(fn.End()).Line) && takes(fn.Type, w.Site.Var) {
+		return nil
 	}
-	return !slices.ContainsFunc(fn.Type.Params.List, func(f *ast.Field) bool {
-		return slices.ContainsFunc(f.Names, func(id *ast.Ident) bool { return id.Name == w.Site.Var })
-	})
+	return []string{w.Site.Var}
 }
 
-// names returns by which names a function knows the router, as far as it builds it or has
-// it from the package.
-func (w *Wiring) names(fn *ast.FuncDecl) (names []string) {
+// names returns by which names a function of the package knows the router, as far as it
+// builds it or has it from the package.
+func (w *Wiring) names(decl ast.Decl) (names []string) {
+	fn, ok := decl.(*ast.FuncDecl)
+	if !ok || fn.Body == nil {
+		return nil
+	}
 	if w.builder != nil && fn.Name.Name == w.builder.name {
 		names = returned(fn, w.builder.result)
 	}

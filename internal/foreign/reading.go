@@ -78,6 +78,13 @@ func (p prefixes) with(name, prefix string) prefixes {
 	return p
 }
 
+func newReading(module Module) *reading {
+	if module == nil {
+		module = func(string) map[string][]byte { return nil }
+	}
+	return &reading{fset: token.NewFileSet(), module: module, sources: make(map[string]*source), entered: make(map[entry]bool)}
+}
+
 // source returns a file, nil where it does not parse.
 func (r *reading) source(name string, src []byte, pkg map[string][]byte) *source {
 	if s, ok := r.sources[name]; ok {
